@@ -1,0 +1,1 @@
+"""One module per command; each exports `command`. `holdfast_cli.registry` imports them on use."""

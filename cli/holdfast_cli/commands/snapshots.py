@@ -1,0 +1,112 @@
+"""`holdfast snapshots`: list snapshots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from holdfast.format.snapshot import Snapshot
+from holdfast.units import format_size
+from holdfast_cli.app import App, pass_app
+from holdfast_cli.opening import open_repository
+from holdfast_cli.output.names import short_id
+from holdfast_cli.output.tables import Column, Table
+from holdfast_cli.snapshot_options import (
+    choose,
+    display_paths,
+    filter_options,
+    make_filter,
+    snapshot_json,
+)
+from holdfast_cli.times import format_local
+
+_HELP: Final = """List snapshots, the oldest first.
+
+Size is that of all files; New is what the backup added to the repository, compressed. Without
+arguments all snapshots are listed.
+
+\b
+Examples:
+  holdfast snapshots
+  holdfast snapshots --host web1 --tag daily --latest 3
+  holdfast snapshots --json latest
+"""
+
+
+@click.command("snapshots", help=_HELP)
+@click.argument("names", nargs=-1, metavar="[SNAPSHOT]…")
+@filter_options
+@click.option(
+    "--latest",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the newest N of each host and set of paths.",
+)
+@pass_app
+def command(
+    app: App,
+    names: Sequence[str],
+    hosts: Sequence[str],
+    filter_paths: Sequence[str],
+    filter_tags: Sequence[str],
+    latest: int | None,
+) -> None:
+    """Show the snapshots that fit."""
+    wanted = make_filter(hosts, filter_paths, filter_tags)
+    with open_repository(app.settings) as repository:
+        snapshots = repository.snapshots()
+    shown = choose(snapshots, names, wanted)
+    if latest is not None:
+        shown = _newest(shown, latest)
+    if app.output.json:
+        app.output.document([snapshot_json(snapshot) for snapshot in shown])
+    else:
+        _show(app, shown)
+
+
+def _newest(snapshots: Sequence[Snapshot], count: int) -> list[Snapshot]:
+    """Return the last `count` of each host and set of paths, in the same order."""
+    seen: Counter[tuple[str, tuple[bytes, ...]]] = Counter()
+    kept = []
+    for snapshot in reversed(snapshots):
+        group = (snapshot.host, snapshot.raw_paths)
+        seen[group] += 1
+        if seen[group] <= count:
+            kept.append(snapshot)
+    return kept[::-1]
+
+
+def _show(app: App, snapshots: Sequence[Snapshot]) -> None:
+    if not snapshots:
+        app.output.note("no snapshots")
+        return
+    table = Table(
+        (
+            Column("ID"),
+            Column("Time"),
+            Column("Host"),
+            Column("Tags", fold=True),
+            Column("Files", "right"),
+            Column("Size", "right"),
+            Column("New", "right"),
+            Column("Paths", fold=True),
+        )
+    )
+    for snapshot in snapshots:
+        stats = snapshot.stats
+        files = stats.files_new + stats.files_changed + stats.files_unmodified
+        tags = [*snapshot.tags, *(["(partial)"] if snapshot.partial else [])]
+        table.add(
+            short_id(snapshot.id),
+            format_local(snapshot.time_ns),
+            snapshot.host,
+            ", ".join(tags),
+            str(files),
+            format_size(stats.logical_bytes),
+            format_size(stats.bytes_stored),
+            ", ".join(display_paths(snapshot.raw_paths)),
+        )
+    app.output.table(table)

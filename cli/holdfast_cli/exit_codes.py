@@ -1,0 +1,48 @@
+"""Exit codes: what a shell learns of how a command ended.
+
+The numbers are an interface that scripts rely on; docs/cli.md lists them and a test compares.
+0, 1, 3, 10, 12 and 130 mean what they mean to other backup programs, 2 is that of wrong usage.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from holdfast import errors
+
+
+class ExitCode(IntEnum):
+    """Every code that holdfast ends with."""
+
+    SUCCESS = 0
+    FAILURE = 1
+    """Anything that has no code of its own, including a reader of our output that went away."""
+    USAGE = 2
+    """The command line, an environment variable or a file named there makes no sense."""
+    FINDINGS = 3
+    """Finished, but some source files could not be read or restored exactly."""
+    NO_REPOSITORY = 10
+    WRONG_KEY = 12
+    """No key slot opens with the secret, or the key file is missing or no key file."""
+    DAMAGED = 13
+    """Stored bytes are not what was stored."""
+    INTERRUPTED = 130
+    """Ctrl-C, SIGTERM or SIGHUP."""
+
+
+_BY_CLASS: Final[tuple[tuple[type[errors.HoldfastError], ExitCode], ...]] = (
+    (errors.ConfigurationError, ExitCode.USAGE),
+    (errors.RepositoryNotFoundError, ExitCode.NO_REPOSITORY),
+    (errors.WrongKeyError, ExitCode.WRONG_KEY),
+    (errors.KeyFileError, ExitCode.WRONG_KEY),
+    (errors.IntegrityError, ExitCode.DAMAGED),
+)
+
+
+def exit_code_of(error: errors.HoldfastError) -> ExitCode:
+    """Return the code a command ends with when it fails with `error`."""
+    for error_class, code in _BY_CLASS:
+        if isinstance(error, error_class):
+            return code
+    return ExitCode.FAILURE

@@ -1,0 +1,61 @@
+"""The chunks of a stream that is read into one reused buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from holdfast.chunking.base import Chunker
+
+BUFFER_SIZE: Final = 4 * 1024 * 1024
+"""Large enough that carrying the undecided tail costs little, small enough for the cache."""
+
+
+def iter_chunks(
+    readinto: Callable[[memoryview], int],
+    chunker: Chunker,
+    buffer_size: int = BUFFER_SIZE,
+    *,
+    buffer: bytearray | None = None,
+) -> Iterator[memoryview]:
+    """Yield the chunks of a stream in order; together they are the stream.
+
+    Args:
+        readinto: fills the beginning of a buffer and returns how many bytes; 0 ends the stream.
+            Short reads are fine and change nothing: the buffer is filled before it is cut.
+        chunker: where to cut.
+        buffer_size: bytes to read ahead, at least 2 * chunker.max_size.
+        buffer: used instead of a new buffer of `buffer_size` bytes, so that many streams can
+            share the memory one after the other. Its content is lost.
+
+    Yields:
+        Views into the buffer, valid until the next chunk is asked for.
+
+    Raises:
+        ValueError: the buffer is too small, or readinto claims more than was asked.
+
+    Cost: besides reading and cutting, one copy of the undecided tail a buffer (less than
+    2 * max_size).
+    """
+    memory = bytearray(buffer_size) if buffer is None else buffer
+    if len(memory) < 2 * chunker.max_size:
+        raise ValueError("the buffer must hold at least two chunks of the maximum size")
+    with memoryview(memory) as view:
+        filled, final = 0, False
+        while not final:
+            while filled < len(memory):
+                with view[filled:] as free:
+                    count = readinto(free)
+                    if not 0 <= count <= len(free):
+                        raise ValueError("readinto returned an impossible length")
+                if count == 0:
+                    final = True
+                    break
+                filled += count
+            start = 0
+            for end in chunker.cuts(view, filled, final):
+                with view[start:end] as chunk:
+                    yield chunk
+                start = end
+            filled -= start
+            view[:filled] = view[start : start + filled]

@@ -1,0 +1,1 @@
+"""Keys and sealing: everything that keeps a repository secret and authentic."""

@@ -1,0 +1,1 @@
+"""The user's files: the only package that reads sources and writes restored trees."""

@@ -1,0 +1,163 @@
+"""Reading one file into blobs: the hot path of a backup.
+
+Most files are smaller than the chunker's minimum and are one blob: they are read straight into
+the free end of the open slice, hashed there, and kept or overwritten by the next. Larger ones
+pass through one reused buffer. Cost of a small file: five system calls and about 15 us.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.chunking import Chunker, iter_chunks
+from holdfast.fs.source import NO_ATIME, OPEN_FLAGS, data_extents
+from holdfast.repository.writer import Writer
+
+_BUFFER_SIZE: Final = 4 << 20
+_SPARSE_MINIMUM: Final = 128 << 10
+_MOST_LINKS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """What was read of a file."""
+
+    content: bytes
+    """Concatenated blob ids."""
+    size: int
+    """Bytes read, holes included."""
+    status: os.stat_result
+    """Of the open file, after reading."""
+    holes: tuple[int, ...] = ()
+
+
+class FileReader:
+    """Reads files into a writer's data stream. For one thread.
+
+    Args:
+        writer: takes the blobs.
+        chunker: cuts what is longer than `one_blob`.
+        one_blob: files up to this size are one blob.
+    """
+
+    def __init__(self, writer: Writer, chunker: Chunker, one_blob: int) -> None:
+        self._writer = writer
+        self._chunker = chunker
+        self._one_blob = one_blob
+        self._buffer = bytearray(_BUFFER_SIZE + chunker.max_size)
+        self._hash = writer.data_hash
+        self._room = writer.data.room
+        self._links: dict[tuple[int, int], FileContent] = {}
+        self.bytes_read = 0
+
+    def read(self, path: bytes, status: os.stat_result) -> FileContent:
+        """Read one regular file.
+
+        Args:
+            path: of the file.
+            status: its lstat.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if status.st_nlink > 1:
+            known = self._links.get((status.st_dev, status.st_ino))
+            if known is not None and known.status.st_ctime_ns == status.st_ctime_ns:
+                return known
+        size = status.st_size
+        descriptor = open_file(path)
+        try:
+            if size > self._one_blob:
+                found = self._read_large(descriptor, status)
+            else:
+                room = self._room(size + 1)
+                count = os.readv(descriptor, (room,))
+                if count == size:
+                    content = self._keep_room(room, size) if size else b""
+                    found = FileContent(content, size, os.fstat(descriptor))
+                    self.bytes_read += size
+                else:  # it grew or shrank since its lstat
+                    os.lseek(descriptor, 0, os.SEEK_SET)
+                    found = self._read_stream(descriptor)
+        finally:
+            os.close(descriptor)
+        if status.st_nlink > 1 and len(self._links) < _MOST_LINKS:
+            self._links[status.st_dev, status.st_ino] = found
+        return found
+
+    def read_all(self, readinto: Callable[[memoryview], int]) -> tuple[bytes, int]:
+        """Read a stream to its end; return its content and size."""
+        add = self._writer.add_data
+        ids: list[bytes] = []
+        size = 0
+        for chunk in iter_chunks(readinto, self._chunker, buffer=self._buffer):
+            size += len(chunk)
+            ids.append(add(chunk))
+        self.bytes_read += size
+        return b"".join(ids), size
+
+    def _keep_room(self, room: memoryview, size: int) -> bytes:
+        writer = self._writer
+        data = room[:size]
+        blob_id = self._hash(data)
+        if not writer.knows(blob_id):
+            writer.data.take(blob_id, size)
+            writer.count(blob_id, size)
+        return blob_id
+
+    def _read_large(self, descriptor: int, status: os.stat_result) -> FileContent:
+        size = status.st_size
+        if status.st_blocks * 512 < size and size >= _SPARSE_MINIMUM:
+            return self._read_sparse(descriptor, size)
+        return self._read_stream(descriptor)
+
+    def _read_stream(self, descriptor: int) -> FileContent:
+        content, size = self.read_all(lambda view: os.readv(descriptor, (view,)))
+        return FileContent(content, size, os.fstat(descriptor))
+
+    def _read_sparse(self, descriptor: int, size: int) -> FileContent:
+        """Read the data extents, each chunked by itself, and note the holes between them."""
+        contents: list[bytes] = []
+        holes: list[int] = []
+        at = 0
+        for offset, length in data_extents(descriptor, size):
+            if offset > at:
+                holes += (at, offset - at)
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            content, count = self.read_all(_limited(descriptor, length))
+            contents.append(content)
+            at = offset + count
+            if count < length:
+                break  # it shrank while it was read
+        else:
+            if at < size:
+                holes += (at, size - at)
+                at = size
+        return FileContent(b"".join(contents), at, os.fstat(descriptor), tuple(holes))
+
+
+def open_file(path: bytes) -> int:
+    """Open for reading, without touching the access time where that is allowed.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        return os.open(path, OPEN_FLAGS | NO_ATIME)
+    except PermissionError:
+        return os.open(path, OPEN_FLAGS)
+
+
+def _limited(descriptor: int, length: int) -> Callable[[memoryview], int]:
+    remaining = length
+
+    def readinto(view: memoryview) -> int:
+        nonlocal remaining
+        count = os.readv(descriptor, (view[:remaining],)) if remaining else 0
+        remaining -= count
+        return count
+
+    return readinto

@@ -1,0 +1,257 @@
+"""Check a repository: is its structure whole, and are its bytes what they should be?
+
+Nothing cached is believed: the blob index is rebuilt from the repository's own index objects.
+Structure means that every snapshot, index object and key slot opens, that every pack is there
+with its size, and that every blob any snapshot refers to is listed. `read_data` reads packs and
+verifies each byte. Damage is reported as what it costs: files and snapshots.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from holdfast.errors import IntegrityError
+from holdfast.format.index import PackEntry
+from holdfast.format.node import NodeType, decode_page
+from holdfast.format.snapshot import Snapshot
+from holdfast.fs.source import display
+from holdfast.ids import BlobId, ObjectId
+from holdfast.operations.check_data import PackVerifier
+from holdfast.operations.tree_walk import iter_tree
+from holdfast.policy.subset import DataSubset, choose_packs
+from holdfast.progress import NullProgress, Progress
+from holdfast.repository import layout
+from holdfast.repository.keyring import read_slots
+from holdfast.repository.reader import BlobReader
+from holdfast.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """How thorough a check is."""
+
+    read_data: DataSubset | None = None
+    """Which packs are read whole; None for structure only."""
+    random_seed: int | None = None
+    """For subsets chosen at random; None for a new choice each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One damaged or missing thing."""
+
+    kind: str
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedFile:
+    """A file that cannot be restored as it was."""
+
+    snapshot: str
+    path: str
+    problem: str
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """What a check found."""
+
+    snapshots: int = 0
+    index_objects: int = 0
+    packs: int = 0
+    blobs: int = 0
+    packs_read: int = 0
+    bytes_read: int = 0
+    unused_packs: int = 0
+    """Packs no index object lists: left by interrupted runs, harmless."""
+    damage: list[Damage] = field(default_factory=list)
+    files: list[AffectedFile] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything checked is whole."""
+        return not self.damage and not self.files
+
+
+def check(
+    repository: Repository, options: CheckOptions | None = None, *, progress: Progress | None = None
+) -> CheckResult:
+    """Check a repository.
+
+    Args:
+        repository: opened.
+        options: structure only if None.
+        progress: watches.
+
+    Returns:
+        The result; damage is in there and raises nothing.
+
+    Raises:
+        BackendError, CacheError: the check itself could not be carried out.
+    """
+    return _Check(repository, options or CheckOptions(), progress or NullProgress()).run()
+
+
+class _Check:
+    """One run of `check`."""
+
+    def __init__(self, repository: Repository, options: CheckOptions, progress: Progress) -> None:
+        self._repository = repository
+        self._options = options
+        self._progress = progress
+        self._result = CheckResult()
+        self._bad_blobs: dict[BlobId, str] = {}
+        self._bad_pages: dict[BlobId, str] = {}
+
+    def run(self) -> CheckResult:
+        clock = self._repository.clock
+        started_s = clock.monotonic_s()
+        result = self._result
+        _, slot_problems = read_slots(self._repository.backend, self._repository.repository_id)
+        for problem in slot_problems:
+            self._damage(problem)
+        self._repository.problems.clear()
+        commits = self._repository.commits()
+        snapshots = [item.snapshot for item in self._repository.committed_snapshots()]
+        result.snapshots = len(snapshots)
+        index_ids = sorted({index_id for item in commits for index_id in item.commit.index_ids})
+        result.index_objects = len(index_ids)
+        present = self._check_packs(index_ids)
+        for problem in self._repository.problems:
+            self._damage(problem)
+        with BlobReader(self._repository) as reader:
+            if self._options.read_data is not None:
+                self._read_packs(index_ids, present, self._options.read_data)
+            self._check_trees(reader, snapshots)
+            if not result.ok or self._bad_blobs or self._bad_pages:
+                self._find_files(reader, snapshots)
+        result.seconds = clock.monotonic_s() - started_s
+        return result
+
+    def _check_packs(self, index_ids: list[str]) -> dict[ObjectId, int]:
+        """Rebuild the index, compare it with the packs that are there; return those."""
+        self._progress.begin("check", total_items=None)
+        repository = self._repository
+        index = repository.index
+        for problem in index.rebuild(index_ids, repository.read_index):
+            self._damage(problem)
+        present = {
+            pack_id: info.size
+            for info in repository.backend.list(layout.PACKS)
+            if (pack_id := layout.id_of(info.name)) is not None
+        }
+        listed = 0
+        for _, table in index.packs():
+            listed += 1
+            size = present.get(table.pack_id)
+            if size is None:
+                self._damage(IntegrityError("pack", table.pack_id, "it is missing"))
+            elif size != table.stored_size:
+                reason = f"it has {size} bytes instead of {table.stored_size}"
+                self._damage(IntegrityError("pack", table.pack_id, reason))
+            self._result.blobs += table.blob_count
+        self._result.packs = listed
+        self._result.unused_packs = max(0, len(present) - listed)
+        index.set_present(present)
+        self._progress.end()
+        return present
+
+    def _read_packs(
+        self, index_ids: list[str], present: dict[ObjectId, int], subset: DataSubset
+    ) -> None:
+        repository, result = self._repository, self._result
+        listed = [
+            (t.pack_id, t.stored_size) for _, t in repository.index.packs() if t.pack_id in present
+        ]
+        chance = random.Random(self._options.random_seed)  # noqa: S311  # a sample, no secret
+        chosen = choose_packs(listed, subset, chance)
+        self._progress.begin(
+            "read data",
+            total_items=len(chosen),
+            total_bytes=sum(size for pack_id, size in listed if pack_id in chosen),
+        )
+        threads = max(2, min(os.cpu_count() or 2, 8))
+        with ThreadPoolExecutor(threads, "holdfast-verify") as pool:
+            verifier = PackVerifier(repository, pool, threads)
+            for index_id in index_ids:
+                for entry in self._entries(index_id):
+                    if entry.pack_id in chosen:
+                        chosen.discard(entry.pack_id)
+                        self._read_pack(verifier, entry)
+                        self._progress.update(result.packs_read, result.bytes_read, entry.pack_id)
+        self._progress.end()
+
+    def _entries(self, index_id: str) -> list[PackEntry]:
+        try:
+            return self._repository.read_index(index_id)
+        except IntegrityError:
+            return []  # reported when the index was rebuilt
+
+    def _read_pack(self, verifier: PackVerifier, entry: PackEntry) -> None:
+        report = verifier.verify(entry)
+        self._result.packs_read += 1
+        self._result.bytes_read += entry.stored_size
+        for problem in report.problems:
+            self._damage(problem)
+        for blob_id in report.bad_blobs:
+            self._bad_blobs[blob_id] = f"pack {entry.pack_id} is damaged"
+            self._bad_pages[blob_id] = self._bad_blobs[blob_id]
+
+    def _check_trees(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
+        """Read every distinct page once, level by level, and look up every blob it names."""
+        contains = self._repository.index.contains
+        seen: set[BlobId] = set()
+        level: set[BlobId] = {page for snapshot in snapshots for page in snapshot.root_pages}
+        self._progress.begin("trees")
+        while level:
+            seen |= level
+            below: set[BlobId] = set()
+            for page_id, found in reader.fetch_pages(level):
+                try:
+                    if isinstance(found, IntegrityError):
+                        raise found
+                    nodes = decode_page(bytes(found), page_id.hex())
+                except IntegrityError as error:
+                    self._bad_pages[page_id] = str(error.reason) or "it is missing"
+                    continue
+                for node in nodes:
+                    if node.type == NodeType.DIRECTORY:
+                        below.update(node.blob_ids)
+                    else:
+                        for blob_id in node.blob_ids:
+                            if not contains(blob_id):
+                                self._bad_blobs[blob_id] = "a part of it is missing"
+            level = below - seen
+            self._progress.update(len(seen), 0)
+        self._progress.end()
+
+    def _find_files(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
+        """Say which files the bad blobs and pages cost."""
+        affected = self._result.files
+        bad = self._bad_blobs
+        for snapshot in snapshots:
+
+            def on_damage(
+                path: bytes, error: IntegrityError, snapshot_id: str = snapshot.id
+            ) -> None:
+                problem = f"the directory cannot be read whole: {error.reason or error.kind + ' is missing'}"
+                affected.append(AffectedFile(snapshot_id, display(path), problem))
+
+            for path, node in iter_tree(reader, snapshot.root, on_damage=on_damage):
+                if node.type != NodeType.FILE:
+                    continue
+                for blob_id in node.blob_ids:
+                    if blob_id in bad:
+                        affected.append(AffectedFile(snapshot.id, display(path), bad[blob_id]))
+                        break
+
+    def _damage(self, error: IntegrityError) -> None:
+        damage = Damage(error.kind, error.name, error.reason or str(error))
+        if damage not in self._result.damage:
+            self._result.damage.append(damage)

@@ -1,0 +1,114 @@
+"""Create a repository: config and first key slot."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from holdfast.backends.base import Backend
+from holdfast.clock import Clock
+from holdfast.crypto.aead import Suite
+from holdfast.crypto.kdf import Argon2Parameters
+from holdfast.crypto.keys import REPOSITORY_ID_LENGTH, Subkeys, new_root_key
+from holdfast.crypto.secrets import KeyFile, Password
+from holdfast.errors import AlreadyExistsError, ConfigurationError, RepositoryExistsError
+from holdfast.format.config import (
+    CONFIG_NAME,
+    DEFAULT_PACK_SIZE,
+    DEFAULT_SLICE_SIZE,
+    Config,
+    check_config,
+    encode_config,
+)
+from holdfast.format.envelope import Envelope, ObjectKind
+from holdfast.format.keyslot import encode_slot, make_slot
+from holdfast.ids import new_object_id
+from holdfast.repository import layout
+from holdfast.version import VERSION
+
+SUITES = {"aes-256-gcm": Suite.AES_256_GCM, "chacha20-poly1305": Suite.CHACHA20_POLY1305}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitOptions:
+    """How a repository is created."""
+
+    secret: Password | KeyFile
+    label: str = ""
+    """Of the first key slot; for people."""
+    suite: str = "aes-256-gcm"
+    pack_size: int = DEFAULT_PACK_SIZE
+    slice_size: int = DEFAULT_SLICE_SIZE
+    argon2_memory_kib: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What was created."""
+
+    repository_id: str
+    slot_id: str
+
+
+def plan_config(options: InitOptions, *, clock: Clock) -> Config:
+    """Return the config that the options lead to.
+
+    Raises:
+        ConfigurationError: they make no sense together.
+    """
+    if options.suite not in SUITES:
+        raise ConfigurationError(
+            f"unknown cipher {options.suite!r}", f"choose {' or '.join(SUITES)}"
+        )
+    config = Config(
+        created_ns=clock.now_ns(),
+        pack_size=options.pack_size,
+        slice_size=options.slice_size,
+        suite=SUITES[options.suite],
+        program_version=VERSION,
+    )
+    if reason := check_config(config):
+        raise ConfigurationError(reason, "choose another size")
+    return config
+
+
+def init_repository(backend: Backend, options: InitOptions, *, clock: Clock) -> InitResult:
+    """Create a repository in an empty location; durable on return.
+
+    The key slot is stored first and the config last: a repository exists once its config does.
+
+    Raises:
+        RepositoryExistsError: the location holds something already.
+        ConfigurationError: the options make no sense.
+    """
+    config = plan_config(options, clock=clock)
+    argon2 = Argon2Parameters(memory_kib=options.argon2_memory_kib)
+    if not argon2.are_acceptable():
+        raise ConfigurationError("Argon2id memory out of range", "choose 64 MiB to 4 GiB")
+    backend.initialize()
+    repository_id, root_key, slot_id = (
+        os.urandom(REPOSITORY_ID_LENGTH),
+        new_root_key(),
+        new_object_id(),
+    )
+    slot = make_slot(
+        options.secret,
+        root_key,
+        repository_id,
+        label=options.label,
+        created_ns=config.created_ns,
+        argon2=argon2,
+    )
+    # The suite of the config is fixed: it must be readable before it can name another.
+    envelope = Envelope(
+        repository_id, Subkeys.derive(root_key, repository_id).objects, Suite.AES_256_GCM
+    )
+    try:
+        backend.create(layout.key_name(slot_id), encode_slot(slot, repository_id))
+        body = encode_config(config)
+        backend.create(CONFIG_NAME, envelope.seal(ObjectKind.CONFIG, CONFIG_NAME, body))
+    except AlreadyExistsError as error:
+        raise RepositoryExistsError(
+            backend.location, "another process is creating one there"
+        ) from error
+    return InitResult(repository_id.hex(), slot_id)

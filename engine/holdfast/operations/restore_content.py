@@ -1,0 +1,324 @@
+"""The content of restored files: windows of blobs, fetched in storage order.
+
+A snapshot of any size is restored in bounded memory: the walk fills a window of files and blobs,
+the window is fetched in one pass over the packs, and each blob goes to all its places.
+Directories get their metadata when everything in them is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from holdfast.errors import HashMismatchError, IntegrityError, MissingBlobError
+from holdfast.format.node import Node, NodeType
+from holdfast.fs.source import describe
+from holdfast.fs.target_file import (
+    FileWriter,
+    TargetFile,
+    open_existing,
+    read_at,
+    reads_as_zeros,
+    write_whole,
+)
+from holdfast.fs.target_metadata import apply_to_fd
+from holdfast.fs.target_problems import EntryError
+from holdfast.fs.target_tree import TargetDirectory, TargetTree
+from holdfast.hashing import Bytes, KeyedHash
+from holdfast.ids import BLOB_ID_LENGTH, BlobId
+from holdfast.operations.file_content import iter_holes, iter_spans
+from holdfast.operations.restore_types import LinkKey, RestoreCounts, link_key
+from holdfast.policy.overwrite import may_rewrite_in_place
+from holdfast.repository.reader import BlobSource
+
+_MAX_FILES: Final = 50_000
+_MAX_PLACES: Final = 100_000
+_MAX_BYTES: Final = 1 << 30
+_TICK: Final = 512
+
+Entry = tuple[TargetDirectory, Node]
+
+
+class ContentWindow:
+    """Files whose content is still to come, and what has to wait for it."""
+
+    def __init__(
+        self,
+        tree: TargetTree,
+        source: BlobSource,
+        hash_data: KeyedHash,
+        counts: RestoreCounts,
+        *,
+        verify: bool,
+        on_tick: Callable[[], None],
+    ) -> None:
+        """Begin with an empty window.
+
+        Args:
+            tree: the target.
+            source: where blobs come from.
+            hash_data: gives the id of a data blob.
+            counts: is kept up to date.
+            verify: read every file after it was written and compare.
+            on_tick: called now and then during `flush`.
+        """
+        self._tree = tree
+        self._problems = tree.problems
+        self._source = source
+        self._hash = hash_data
+        self._counts = counts
+        self._verify = verify
+        self._on_tick = on_tick
+        self._writer = FileWriter(tree)
+        self._whole: dict[BlobId, list[Entry]] = {}
+        self._parts: dict[BlobId, list[tuple[TargetFile, int]]] = {}
+        self._files = 0
+        self._places = 0
+        self._bytes = 0
+        self._written: list[Entry] = []
+        self._left: list[Callable[[], None]] = []
+        self._failed_links: set[LinkKey] = set()
+
+    def add_new(self, directory: TargetDirectory, node: Node) -> None:
+        """Take a file whose name is free."""
+        content = node.content
+        extra = node.extra
+        if len(content) == BLOB_ID_LENGTH and (extra is None or not extra.holes):
+            self._whole.setdefault(BlobId(content), []).append((directory, node))
+            self._files += 1
+            self._bytes += node.size
+            if self._files >= _MAX_FILES or self._bytes >= _MAX_BYTES:
+                self.flush()
+        elif not content and not node.size:
+            self._write_whole(directory, node, b"")
+        else:
+            self._add_pieces(TargetFile(directory, node))
+
+    def add_replacement(self, directory: TargetDirectory, node: Node) -> None:
+        """Take a file that replaces whatever has its name, once its first bytes are at hand."""
+        self._add_pieces(TargetFile(directory, node, replace=True))
+
+    def add_rewrite(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
+        """Take a file that exists: compare its content, fetch and write what differs."""
+        try:
+            fd = open_existing(self._tree, directory, node.name)
+        except OSError:
+            # Unreadable, hence not comparable; whether it is replaceable will be seen.
+            self.add_replacement(directory, node)
+            return
+        try:
+            self._rewrite(fd, directory, node, found)
+        except EntryError as error:
+            self._problems.meet(directory.path + b"/" + node.name, error)
+        finally:
+            os.close(fd)
+
+    def after_content(self, action: Callable[[], None]) -> None:
+        """Do something when all files taken so far are complete: links, directories."""
+        self._left.append(action)
+
+    def link_failed(self, node: Node) -> bool:
+        """Tell whether the first name of a hard-linked file could not be restored."""
+        return link_key(node) in self._failed_links
+
+    def flush(self) -> None:
+        """Fetch and write everything in the window, then do what had to wait for it.
+
+        Raises:
+            TargetError: the target is full; unfinished files remain for `abandon`.
+        """
+        ids = dict.fromkeys(self._whole)
+        ids.update(dict.fromkeys(self._parts))
+        if ids:
+            self._fetch(ids)
+        for blob_id in (*self._whole, *self._parts):
+            error = MissingBlobError("data", blob_id.hex(), "the storage did not deliver it")
+            self._deliver(blob_id, error)
+        self._files = self._places = self._bytes = 0
+        if self._verify:
+            self._verify_written()
+        left, self._left = self._left, []
+        for action in left:
+            action()
+        self._on_tick()
+
+    def abandon(self) -> None:
+        """Remove unfinished files: the run ends early."""
+        self._writer.abandon_all()
+
+    def _fetch(self, ids: Iterable[BlobId]) -> None:
+        tick = 0
+        for blob_id, data in self._source.fetch(ids):
+            self._deliver(blob_id, data)
+            tick += 1
+            if tick == _TICK:
+                tick = 0
+                self._on_tick()
+
+    def _deliver(self, blob_id: BlobId, data: Bytes | IntegrityError) -> None:
+        """Bring one blob to all its places, or report all files that need it."""
+        whole = self._whole.pop(blob_id, None)
+        if whole is not None:
+            for directory, node in whole:
+                if isinstance(data, IntegrityError):
+                    self._damaged(directory, node, data)
+                else:
+                    self._write_whole(directory, node, data)
+        parts = self._parts.pop(blob_id, None)
+        if parts is not None:
+            for file, offset in parts:
+                self._write_part(file, offset, data)
+
+    def _write_whole(self, directory: TargetDirectory, node: Node, data: Bytes) -> None:
+        if len(data) != node.size:
+            reason = f"it has {len(data)} bytes instead of {node.size}"
+            self._damaged(directory, node, HashMismatchError("content", node.content.hex(), reason))
+            return
+        try:
+            write_whole(self._tree, directory, node, data)
+        except EntryError as error:
+            self._failed(directory, node, error)
+            return
+        counts = self._counts
+        counts.files += 1
+        counts.bytes_written += node.size
+        if self._verify:
+            self._written.append((directory, node))
+
+    def _write_part(self, file: TargetFile, offset: int, data: Bytes | IntegrityError) -> None:
+        if file.failed:
+            return
+        if isinstance(data, IntegrityError):
+            self._writer.abandon(file)
+            self._damaged(file.directory, file.node, data)
+            return
+        try:
+            self._writer.write_at(file, data, offset)
+        except EntryError as error:
+            self._writer.abandon(file)
+            self._failed(file.directory, file.node, error)
+            return
+        self._counts.bytes_written += len(data)
+        file.open_places -= 1
+        if file.sealed and not file.open_places:
+            self._finish(file)
+
+    def _add_pieces(self, file: TargetFile) -> None:
+        """Plan all pieces of a new file; may flush in between."""
+        try:
+            for offset, length, blob_id in iter_spans(file.node, self._source.blob_length):
+                self._place(file, offset, length, blob_id)
+        except IntegrityError as error:
+            self._writer.abandon(file)
+            self._damaged(file.directory, file.node, error)
+            return
+        self._seal(file)
+
+    def _rewrite(
+        self, fd: int, directory: TargetDirectory, node: Node, found: os.stat_result
+    ) -> None:
+        """Plan the pieces that differ in an existing file that is open as `fd`."""
+        if not reads_as_zeros(fd, iter_holes(node)) or not may_rewrite_in_place(node, found):
+            if self._equals(fd, node, found):
+                self._keep(fd, directory, node, found)
+            else:
+                self.add_replacement(directory, node)
+            return
+        file = TargetFile(directory, node, rewrite=True)
+        differs = found.st_size != node.size
+        try:
+            for offset, length, blob_id in iter_spans(node, self._source.blob_length):
+                if self._hash(read_at(fd, offset, length)) != blob_id:
+                    differs = True
+                    self._place(file, offset, length, blob_id)
+        except IntegrityError as error:
+            self._writer.abandon(file)
+            self._damaged(directory, node, error)
+            return
+        except EntryError as error:
+            self._writer.abandon(file)
+            self._failed(directory, node, error)
+            return
+        if differs:
+            self._seal(file)
+        else:
+            self._keep(fd, directory, node, found)
+
+    def _keep(self, fd: int, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
+        """Leave the content of an existing file and make its metadata equal."""
+        apply_to_fd(fd, node, directory.path + b"/" + node.name, self._problems, found=found)
+        self._counts.unchanged += 1
+
+    def _place(self, file: TargetFile, offset: int, length: int, blob_id: BlobId) -> None:
+        if file.failed:
+            return
+        self._parts.setdefault(blob_id, []).append((file, offset))
+        file.open_places += 1
+        self._places += 1
+        self._bytes += length
+        if self._places >= _MAX_PLACES or self._bytes >= _MAX_BYTES:
+            self.flush()
+
+    def _seal(self, file: TargetFile) -> None:
+        file.sealed = True
+        self._files += 1
+        if not file.open_places and not file.failed:
+            self._finish(file)
+
+    def _finish(self, file: TargetFile) -> None:
+        try:
+            self._writer.finish(file)
+        except EntryError as error:
+            self._writer.abandon(file)
+            self._failed(file.directory, file.node, error)
+            return
+        self._counts.files += 1
+        if self._verify:
+            self._written.append((file.directory, file.node))
+
+    def _equals(self, fd: int, node: Node, found: os.stat_result) -> bool:
+        """Tell whether an existing file has exactly the node's content."""
+        if found.st_size != node.size or not reads_as_zeros(fd, iter_holes(node)):
+            return False
+        try:
+            return all(
+                self._hash(read_at(fd, offset, length)) == blob_id
+                for offset, length, blob_id in iter_spans(node, self._source.blob_length)
+            )
+        except IntegrityError:
+            return False
+
+    def _verify_written(self) -> None:
+        """Read what was written, through the system's cache, and compare it with the blob ids."""
+        written, self._written = self._written, []
+        for directory, node in written:
+            path = directory.path + b"/" + node.name
+            try:
+                fd = open_existing(self._tree, directory, node.name)
+                try:
+                    equal = self._equals(fd, node, os.fstat(fd))
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                self._counts.damaged += 1
+                self._problems.add(path, f"cannot be verified: {describe(error)}")
+                continue
+            self._counts.verified += 1
+            if not equal:
+                self._counts.damaged += 1
+                self._problems.add(path, "differs from the snapshot after it was written")
+
+    def _damaged(self, directory: TargetDirectory, node: Node, error: IntegrityError) -> None:
+        self._counts.damaged += 1
+        self._note_failure(node)
+        self._problems.add(directory.path + b"/" + node.name, f"not restored: {error}")
+
+    def _failed(self, directory: TargetDirectory, node: Node, error: Exception) -> None:
+        self._note_failure(node)
+        self._problems.meet(directory.path + b"/" + node.name, error)
+
+    def _note_failure(self, node: Node) -> None:
+        assert node.type == NodeType.FILE
+        if node.extra is not None and node.extra.link_count > 1:
+            self._failed_links.add(link_key(node))

@@ -1,0 +1,115 @@
+"""What goes into a restore and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from holdfast.findings import Finding
+from holdfast.format.node import Node
+from holdfast.policy.filters import ExcludeFilter, IncludeFilter
+from holdfast.policy.overwrite import Overwrite
+
+LinkKey = tuple[int, int]
+"""(device, inode) at the source: names that share it are hard links of one file."""
+
+
+def link_key(node: Node) -> LinkKey:
+    """Return what tells the names of one file."""
+    return node.device, node.inode
+
+
+class ActionKind(StrEnum):
+    """What happens, or in a dry run would happen, to one entry of the target."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    """The content of an existing file differs or may differ."""
+    REPLACE = "replace"
+    """Something else has the name and is removed first."""
+    UNCHANGED = "unchanged"
+    """The content is right; metadata may be set."""
+    SKIP = "skip"
+    """It exists and may not be overwritten."""
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreAction:
+    """One entry of the target."""
+
+    kind: ActionKind
+    path: bytes
+    """Below the target, with "/" first."""
+    size: int = 0
+    """Bytes of a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """What to restore, where to, and what may happen to what is there."""
+
+    target: bytes
+    """Directory to restore into; made if absent."""
+    overwrite: Overwrite | None = None
+    """None: the target must be empty or absent."""
+    delete: bool = False
+    """Remove what the snapshot lacks, inside of restored directories at or below `sources`."""
+    sources: Sequence[bytes] = ()
+    """The snapshot's own paths. Directories above them were never backed up completely, so
+    nothing is deleted there; without any, nothing is deleted at all."""
+    dry_run: bool = False
+    """Touch nothing; report what would happen."""
+    verify: bool = False
+    """Read every file after it was written and compare it with the snapshot."""
+    include: IncludeFilter = field(default_factory=IncludeFilter)
+    """Of absolute paths in the snapshot; the directories above are restored too."""
+    exclude: ExcludeFilter = field(default_factory=ExcludeFilter)
+    """Of absolute paths in the snapshot; excluded entries are not deleted either."""
+    on_action: Callable[[RestoreAction], None] | None = None
+    """Called for each entry, before it is written, in the order of the tree."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RestoreCounts:
+    """Counters of a restore in progress."""
+
+    files: int = 0
+    """Files created or rewritten, without further names of hard links."""
+    directories: int = 0
+    others: int = 0
+    """Symbolic links, fifos, sockets and devices."""
+    links: int = 0
+    """Further names of hard-linked files."""
+    unchanged: int = 0
+    """Existing entries whose content was right already."""
+    skipped: int = 0
+    """Existing entries that may not be overwritten."""
+    deleted: int = 0
+    verified: int = 0
+    damaged: int = 0
+    """Files and directories that the repository could not deliver, or that differ afterwards."""
+    bytes_written: int = 0
+    bytes_total: int = 0
+    """Sizes of all files met, written or not; each name of a hard link once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreResult:
+    """What a restore did, or in a dry run would do."""
+
+    files: int
+    directories: int
+    others: int
+    links: int
+    unchanged: int
+    skipped: int
+    deleted: int
+    verified: int
+    damaged: int
+    bytes_written: int
+    bytes_total: int
+    findings: list[Finding]
+    """Paths are below the target, with "/" first."""
+    seconds: float

@@ -1,0 +1,89 @@
+"""Change the tags of snapshots.
+
+Objects are immutable, so a snapshot with other tags is a new object with the same root that
+remembers its original; the old one is deleted once the new one is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from holdfast.errors import ConfigurationError, SnapshotNotFoundError
+from holdfast.format.envelope import ObjectKind
+from holdfast.format.snapshot import Commit, Snapshot, encode_commit, seal_snapshot
+from holdfast.ids import new_object_id
+from holdfast.repository import layout
+from holdfast.repository.repository import CommittedSnapshot, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """What happened, or would happen, to one snapshot."""
+
+    old_id: str
+    new_id: str | None
+    """None for a dry run."""
+    tags: tuple[str, ...]
+
+
+def tag_snapshots(
+    repository: Repository,
+    snapshots: Sequence[Snapshot],
+    *,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
+    set_to: Sequence[str] | None = None,
+    dry_run: bool = False,
+) -> list[TagChange]:
+    """Change the tags of snapshots; those that have them already stay as they are.
+
+    Args:
+        repository: opened.
+        snapshots: to change.
+        add: tags to add.
+        remove: tags to remove.
+        set_to: replaces all tags, before `add` and `remove`.
+        dry_run: change nothing.
+
+    Returns:
+        The changes, in order. Each is durable when it is in the list.
+
+    Raises:
+        ConfigurationError: nothing to do, or an empty tag.
+    """
+    if not add and not remove and set_to is None:
+        raise ConfigurationError("no change of tags is asked for", "use --add, --remove or --set")
+    if any(not tag or "," in tag for tag in (*add, *remove, *(set_to or ()))):
+        raise ConfigurationError("a tag must not be empty or contain a comma", "choose another")
+    committed = {item.snapshot.id: item for item in repository.committed_snapshots()}
+    changes: list[TagChange] = []
+    for snapshot in snapshots:
+        tags = list(snapshot.tags if set_to is None else set_to)
+        tags = [tag for tag in dict.fromkeys([*tags, *add]) if tag not in remove]
+        if tuple(tags) == snapshot.tags:
+            continue
+        item = committed.get(snapshot.id)
+        if item is None:
+            raise SnapshotNotFoundError(snapshot.id)
+        new_id = None if dry_run else _replace(repository, item, tuple(tags))
+        changes.append(TagChange(snapshot.id, new_id, tuple(tags)))
+    return changes
+
+
+def _replace(repository: Repository, item: CommittedSnapshot, tags: tuple[str, ...]) -> str:
+    old = item.snapshot
+    snapshot = msgspec.structs.replace(
+        old, id=new_object_id(), tags=tags, original=old.original or old.id
+    )
+    commit: Commit = msgspec.structs.replace(
+        item.commit,
+        sealed=seal_snapshot(snapshot, repository.keys.snapshots, repository.repository_id),
+    )
+    name = layout.snapshot_name(snapshot.id)
+    data = repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
+    repository.backend.create(name, data)
+    repository.backend.delete(layout.snapshot_name(old.id))
+    return snapshot.id

@@ -1,0 +1,1 @@
+"""The repository: objects by name, the blob index, writing packs, reading blobs."""

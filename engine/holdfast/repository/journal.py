@@ -1,0 +1,111 @@
+"""The journal: which packs a run has stored but not yet committed.
+
+One file per run beside the cache, locked while its process lives. Each frame is a length, the
+encoded entry of one durable pack and the BLAKE3 of both, so a torn end is noticed and dropped.
+The next run of this host adopts the journals of dead runs after looking that each pack is still
+present with the size it had: what an interrupted backup uploaded is not uploaded again.
+
+Losing a journal costs uploads, never data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from holdfast.errors import FormatError
+from holdfast.format.index import PackEntry, decode_index, encode_index
+from holdfast.hashing import TRAILER_LENGTH, trailer
+
+_LENGTH: Final = struct.Struct("<I")
+_SUFFIX: Final = ".journal"
+
+
+class Journal:
+    """The journal of a running session; not thread-safe.
+
+    Args:
+        directory: where journals lie; created if absent.
+        session_id: names the file.
+    """
+
+    def __init__(self, directory: str, session_id: str) -> None:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._path = os.path.join(directory, session_id + _SUFFIX)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def append(self, entry: PackEntry) -> None:
+        """Note a durable pack. Not fsynced: after a power cut the pack is merely uploaded again."""
+        body = encode_index([entry])
+        head = _LENGTH.pack(len(body))
+        os.write(self._descriptor, b"".join((head, body, trailer(head, body))))
+
+    def close(self, *, committed: bool) -> None:
+        """End the journal; of a committed run nothing needs to be adopted. Harmless if repeated."""
+        if self._descriptor < 0:
+            return
+        if committed:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+@contextlib.contextmanager
+def adopt_journals(directory: str) -> Iterator[list[PackEntry]]:
+    """Yield the packs of all dead runs; their journals are removed when the block ends well.
+
+    They stay locked meanwhile, so two runs that start at once do not adopt the same packs.
+    """
+    adopted: list[PackEntry] = []
+    held: list[tuple[str, int]] = []
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        names = []
+    try:
+        for name in names:
+            if not name.endswith(_SUFFIX):
+                continue
+            path = os.path.join(directory, name)
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            held.append((path, descriptor))
+            with open(descriptor, "rb", closefd=False) as file:
+                adopted += _decode_frames(file.read())
+        yield adopted
+        for path, _ in held:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+    finally:
+        for _, descriptor in held:
+            os.close(descriptor)
+
+
+def _decode_frames(data: bytes) -> list[PackEntry]:
+    entries: list[PackEntry] = []
+    at = 0
+    while at + _LENGTH.size <= len(data):
+        end = at + _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
+        body = data[at + _LENGTH.size : end]
+        if data[end : end + TRAILER_LENGTH] != trailer(data[at:end]):
+            break
+        try:
+            entries += decode_index(body, "journal")
+        except FormatError:
+            break
+        at = end + TRAILER_LENGTH
+    return entries

@@ -27,6 +27,8 @@ from report import Results
 TREE_WORKS: Final = ("first", "unchanged", "next", "restore", "check", "snapshots")
 WORKS: Final = (*TREE_WORKS, "dump")
 """What can be selected; a work that others build on is done but not recorded if left out."""
+SHORT_WORK_REPEATS: Final = 3
+"""How often a work of less than a second is measured in each round."""
 
 Say = Callable[[str], None]
 
@@ -46,7 +48,7 @@ class Bench:
         self, peers: Sequence[Peer], work_dir: Path, restore_dir: Path, say: Say = print
     ) -> None:
         self.results = Results()
-        self._peers = peers
+        self._peers = tuple(peers)
         self._work_dir = work_dir
         self._restore_dir = restore_dir
         self._say = say
@@ -72,8 +74,7 @@ class Bench:
             label = "b1"
             for peer in self._peers:
                 self._backup("next", peer, source, label, works)
-        for peer in self._peers:
-            self._later_works(peer, source, label, works)
+        self._read_back(source, label, works)
         self._clean()
 
     def dump_round(self, material: Material) -> None:
@@ -94,25 +95,31 @@ class Bench:
                 self._do(work, peer, command, (work,), reads=directory)
         self._clean()
 
-    def _later_works(self, peer: Peer, source: Path, label: str, works: Sequence[str]) -> None:
-        place = self._place(peer)
-        repository = place.repository
+    def _read_back(self, source: Path, label: str, works: Sequence[str]) -> None:
         if "restore" in works:
-            with tempfile.TemporaryDirectory(prefix="restored-", dir=self._restore_dir) as made:
-                target = Path(made)
-                self._do(
-                    "restore", peer, peer.restore(place, label, target), works, reads=repository
-                )
-                if extent(target) != extent(source):
-                    raise CommandError(
-                        f"{peer.name} restored {extent(target)} files and bytes "
-                        f"instead of {extent(source)}"
-                    )
+            for peer in self._peers:
+                self._restore(peer, source, label, works)
         if "check" in works:
-            self._do("check", peer, peer.check(place), works, reads=repository)
+            for peer in self._peers:
+                place = self._place(peer)
+                self._do("check", peer, peer.check(place), works, reads=place.repository)
         if "snapshots" in works:
-            for _ in range(3):
-                self._do("snapshots", peer, peer.snapshots(place), works, reads=repository)
+            for peer in self._peers * SHORT_WORK_REPEATS:
+                place = self._place(peer)
+                self._do("snapshots", peer, peer.snapshots(place), works, reads=place.repository)
+
+    def _restore(self, peer: Peer, source: Path, label: str, works: Sequence[str]) -> None:
+        place = self._place(peer)
+        with tempfile.TemporaryDirectory(prefix="restored-", dir=self._restore_dir) as made:
+            target = Path(made)
+            command = peer.restore(place, label, target)
+            self._do("restore", peer, command, works, reads=place.repository)
+            given, returned = extent(source), extent(target)
+        if given != returned:
+            raise CommandError(
+                f"{peer.name} restored {returned[0]} files of {returned[1]} bytes "
+                f"instead of {given[0]} of {given[1]}"
+            )
 
     def _backup(
         self, work: str, peer: Peer, source: Path, label: str, works: Sequence[str]

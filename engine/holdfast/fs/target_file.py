@@ -84,15 +84,15 @@ class TargetFile:
     """
 
     __slots__ = (
-        "fd",
-        "replace",
-        "rewrite",
-        "started",
         "directory",
         "failed",
+        "fd",
         "node",
         "open_places",
+        "replace",
+        "rewrite",
         "sealed",
+        "started",
     )
 
     def __init__(

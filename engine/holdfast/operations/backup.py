@@ -369,7 +369,6 @@ class _Watch:
         stats = walk.stats
         items = stats.files_new + stats.files_changed + stats.files_unmodified
         self._session.progress.update(items, stats.logical_bytes, display(path))
-        self._session.repository.index.trim()
         due = now - self._checkpoint_s >= CHECKPOINT_S
         if due or len(self._writer.new) >= CHECKPOINT_BLOBS:
             self._checkpoint_s = now

@@ -55,7 +55,8 @@ class PackVerifier:
         self._repository = repository
         self._backend = repository.backend
         self._pool = pool
-        self._buffers = [bytearray() for _ in range(threads + 1)]
+        size = _RUN_BYTES + 3 * repository.config.slice_size
+        self._buffers = [bytearray(size) for _ in range(threads + 1)]
         self._hashes = {
             BlobKind.DATA: repository.keys.data_hash(),
             BlobKind.TREE: repository.keys.tree_hash(),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from typing import Protocol
 
 from holdfast.errors import IntegrityError
 from holdfast.format.node import NO_EXTRA, Node, NodeType
@@ -22,6 +21,7 @@ from holdfast.operations.restore_types import (
     RestoreAction,
     RestoreCounts,
     RestoreOptions,
+    RestoreSink,
     link_key,
 )
 from holdfast.operations.tree_walk import PageSource, iter_directory
@@ -30,46 +30,6 @@ from holdfast.policy.overwrite import Existing, decide
 _FILE = NodeType.FILE.value
 _DIRECTORY = NodeType.DIRECTORY.value
 _NOT_NAMES = frozenset((b"", b".", b".."))
-
-
-class RestoreSink(Protocol):
-    """Carries out decisions. None of the methods raises for a single entry: it reports."""
-
-    def make_directory(self, directory: TargetDirectory, *, writable: bool) -> bool:
-        """Make sure that a directory is there, an existing one writable; tell whether it is."""
-
-    def leave_directory(
-        self, directory: TargetDirectory, node: Node, found: os.stat_result | None
-    ) -> None:
-        """Everything in a directory was handed over; give it its metadata in the end."""
-
-    def write_file(self, directory: TargetDirectory, node: Node) -> None:
-        """Write a file whose name is free."""
-
-    def replace_file(self, directory: TargetDirectory, node: Node) -> None:
-        """Write a file in place of an entry that is no directory."""
-
-    def rewrite_file(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
-        """Make an existing file equal."""
-
-    def keep(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
-        """Make the metadata of an existing entry equal, and where a symbolic link points."""
-
-    def make_other(self, directory: TargetDirectory, node: Node, *, replace: bool) -> None:
-        """Make a symbolic link, fifo, socket or device."""
-
-    def link(
-        self,
-        directory: TargetDirectory,
-        node: Node,
-        first: tuple[TargetDirectory, bytes],
-        *,
-        replace: bool,
-    ) -> None:
-        """Make a further name of a file."""
-
-    def remove(self, directory: TargetDirectory, name: bytes, base: bytes) -> None:
-        """Remove an entry and what is below, but nothing that is excluded."""
 
 
 class _Frame:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from holdfast.findings import Finding
 from holdfast.format.node import Node
+from holdfast.fs.target_tree import TargetDirectory
 from holdfast.policy.filters import ExcludeFilter, IncludeFilter
 from holdfast.policy.overwrite import Overwrite
 
@@ -113,3 +116,43 @@ class RestoreResult:
     findings: list[Finding]
     """Paths are below the target, with "/" first."""
     seconds: float
+
+
+class RestoreSink(Protocol):
+    """Carries out decisions. None of the methods raises for a single entry: it reports."""
+
+    def make_directory(self, directory: TargetDirectory, *, writable: bool) -> bool:
+        """Make sure that a directory is there, an existing one writable; tell whether it is."""
+
+    def leave_directory(
+        self, directory: TargetDirectory, node: Node, found: os.stat_result | None
+    ) -> None:
+        """Everything in a directory was handed over; give it its metadata in the end."""
+
+    def write_file(self, directory: TargetDirectory, node: Node) -> None:
+        """Write a file whose name is free."""
+
+    def replace_file(self, directory: TargetDirectory, node: Node) -> None:
+        """Write a file in place of an entry that is no directory."""
+
+    def rewrite_file(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
+        """Make an existing file equal."""
+
+    def keep(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
+        """Make the metadata of an existing entry equal, and where a symbolic link points."""
+
+    def make_other(self, directory: TargetDirectory, node: Node, *, replace: bool) -> None:
+        """Make a symbolic link, fifo, socket or device."""
+
+    def link(
+        self,
+        directory: TargetDirectory,
+        node: Node,
+        first: tuple[TargetDirectory, bytes],
+        *,
+        replace: bool,
+    ) -> None:
+        """Make a further name of a file."""
+
+    def remove(self, directory: TargetDirectory, name: bytes, base: bytes) -> None:
+        """Remove an entry and what is below, but nothing that is excluded."""

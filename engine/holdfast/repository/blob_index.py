@@ -6,7 +6,6 @@ pack number, offset and length as 32-bit integers. Pack numbers are local to the
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ _VALUE: Final = struct.Struct(">III")
 _RECORD_LENGTH: Final = BLOB_ID_LENGTH + _VALUE.size
 _NUMBER: Final = struct.Struct(">I")
 _BATCH: Final = 100_000
-_MOST_MAPPED: Final = 128 << 20
-"""Bytes of mapped files in memory before they are given back; libraries take about 30 MB."""
+_REMAP_LOOKUPS: Final = 1500
+"""Look-ups between two remaps of a large cache: each maps 64 KiB at the most, 96 MiB in all."""
 
 
 class _StoredPack(msgspec.Struct, array_like=True, frozen=True):
@@ -74,6 +73,7 @@ class BlobIndex:
         self._reader: Transaction = None
         self.is_empty = True
         self._absent: set[int] = set()
+        self._lookups = 0
 
     def synchronize(
         self, trusted: Iterable[str], load: Callable[[str], list[PackEntry]]
@@ -124,7 +124,7 @@ class BlobIndex:
         """Tell whether a blob is known. Cost: 2 us."""
         if self.is_empty:
             return False
-        value = self._transaction().get(blob_id, db=self._cache.database(b"blobs"))
+        value = self._value(blob_id)
         if value is None or not self._absent:
             return value is not None
         return any(place.pack not in self._absent for place in self._places(blob_id))
@@ -134,7 +134,7 @@ class BlobIndex:
 
         Of several places one whose pack is present is preferred.
         """
-        value = self._transaction().get(blob_id, db=self._cache.database(b"blobs"))
+        value = self._value(blob_id)
         if value is None:
             return None
         place = Location(*_VALUE.unpack(value))
@@ -187,19 +187,21 @@ class BlobIndex:
             for key, value in transaction.cursor(db=self._cache.database(b"blobs")):
                 yield BlobId(key), Location(*_VALUE.unpack(value))
 
-    def trim(self) -> None:
-        """Give mapped pages back to the system if they are many. Cost: 10 us."""
-        with open("/proc/self/statm", "rb") as statm:
-            mapped = int(statm.read().split()[2]) * os.sysconf("SC_PAGE_SIZE")
-        if mapped > _MOST_MAPPED:
-            self.release()
-            self._cache.remap()
-
     def release(self) -> None:
         """End the open read transaction, so that the cache can change or be remapped."""
         if self._reader is not None:
             self._reader.abort()
             self._reader = None
+
+    def _value(self, blob_id: bytes) -> bytes | None:
+        self._lookups += 1
+        if self._lookups >= _REMAP_LOOKUPS:
+            self._lookups = 0
+            if self._cache.is_large:
+                self.release()
+                self._cache.remap()
+        value: bytes | None = self._transaction().get(blob_id, db=self._cache.database(b"blobs"))
+        return value
 
     def _note_emptiness(self) -> None:
         with self._cache.reading() as transaction:

@@ -26,6 +26,7 @@ from holdfast.errors import CacheError
 
 SCHEMA: Final = b"1"
 _MAP_SIZE: Final = 1 << 40
+_LARGE: Final = 128 << 20
 _DATABASES: Final = (b"meta", b"objects", b"packs", b"blobs", b"snapshots", b"tree_slices")
 
 Transaction: TypeAlias = Any
@@ -53,8 +54,8 @@ class _Environment:
         )
         # A page past the end of a truncated file would end the process with SIGBUS: look before
         # the first page is touched.
-        last_page = self.env.info()["last_pgno"]
-        if (last_page + 1) * os.sysconf("SC_PAGE_SIZE") > os.stat(f"{path}/data.mdb").st_size:
+        self.size = (self.env.info()["last_pgno"] + 1) * os.sysconf("SC_PAGE_SIZE")
+        if self.size > os.stat(f"{path}/data.mdb").st_size:
             self.env.close()
             raise lmdb.CorruptedError(f"{path} is cut off")
         self.databases: dict[bytes, Database] = {
@@ -79,6 +80,7 @@ class Cache:
         self._path = os.path.join(directory, "lmdb")
         self._mark = -1
         self._mark_path = ""
+        self._in_use = 0
         self._environment: _Environment
         with self._translated():
             os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -103,30 +105,36 @@ class Cache:
         """Return the handle of a database."""
         return self._environment.databases[name]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether mapped pages are worth giving back now and then; see `remap`."""
+        return self._environment.size > _LARGE
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A read transaction: a consistent view for its duration."""
-        with self._translated(), self._environment.env.begin() as transaction:
+        with self._translated(), self._using(), self._environment.env.begin() as transaction:
             yield transaction
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Transaction]:
         """A write transaction: all or nothing; other writers wait."""
-        with self._translated(), self._environment.env.begin(write=True) as transaction:
+        env = self._environment.env
+        with self._translated(), self._using(), env.begin(write=True) as transaction:
             yield transaction
 
     def begin(self) -> Transaction:
-        """Begin a read transaction that the caller aborts."""
+        """Begin a read transaction that the caller aborts before the cache is remapped."""
         return self._environment.env.begin()
 
     def remap(self) -> None:
-        """Give mapped pages back to the system; no transaction of this cache may be open.
+        """Give mapped pages back to the system; what `begin` began must be aborted.
 
         A look-up of a random id maps up to 64 KiB; after 10 million ids the whole file would
-        count as this process's memory. Does nothing while others share the environment.
+        count as this process's memory. Does nothing while the environment is in use elsewhere.
         """
         with _environments_lock:
-            if self._environment.users == 1:
+            if self._environment.users == 1 and not self._in_use:
                 self._environment.env.close()
                 self._environment = _Environment(self._path)
                 self._environment.users = 1
@@ -223,6 +231,14 @@ class Cache:
             yield
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[None]:
+        self._in_use += 1
+        try:
+            yield
+        finally:
+            self._in_use -= 1
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ def decode_blobs(
         data: sealed bytes of exactly the slices that `slices_of(blobs)` names; may be cut off.
         blobs: in ascending order of offset; at least one.
         hash_blob: names blobs of this kind.
-        buffer: grown if the slices need more.
+        buffer: not used if the slices need more.
 
     Returns:
         Each blob with its bytes, a view of the buffer, or its error.
@@ -52,9 +52,8 @@ def decode_blobs(
     """
     size = header.slice_size
     first, end = slices_of(blobs, size)
-    if len(buffer) < (end - first) * size:
-        buffer.extend(bytes((end - first) * size - len(buffer)))
-    plain = memoryview(buffer)
+    needed = (end - first) * size
+    plain = memoryview(buffer if len(buffer) >= needed else bytearray(needed))
     sealed = memoryview(data)
     base, last = starts[first], len(starts) - 2
     damage: dict[int, IntegrityError] = {}

@@ -207,7 +207,8 @@ class BlobReader:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, "holdfast-decode")
         pending: deque[tuple[Future[list[Decoded]], bytearray]] = deque()
-        buffers = [bytearray() for _ in range(self._threads + 1)]
+        size = _RUN_LENGTH + 3 * self._repository.config.slice_size
+        buffers = [bytearray(size) for _ in range(self._threads + 1)]
 
         def oldest() -> Iterator[Decoded]:
             future, buffer = pending.popleft()

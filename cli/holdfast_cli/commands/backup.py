@@ -13,13 +13,8 @@ import click
 from holdfast.chunking import IMPLEMENTATION, Profile
 from holdfast.compression import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
 from holdfast.errors import ConfigurationError
-from holdfast.operations.backup import (
-    BackupOptions,
-    BackupResult,
-    backup_command,
-    backup_paths,
-    backup_stream,
-)
+from holdfast.operations.backup import BackupOptions, BackupResult, backup_paths
+from holdfast.operations.backup_stream import backup_command, backup_stream
 from holdfast.policy.filters import ExcludeFilter
 from holdfast.policy.patterns import parse_pattern_lines
 from holdfast.progress import Progress

@@ -66,7 +66,7 @@ Examples:
     metavar="SIZE",
     help="Memory that trying a password costs, at least 64M. [default: 64M]",
 )
-@click.option("--dry-run", is_flag=True, help="Only see whether it would work.")
+@click.option("--dry-run", "-n", is_flag=True, help="Only see whether it would work.")
 @pass_app
 def command(app: App, /, *, recovery: bool, dry_run: bool, **parameters: Any) -> None:
     """Create the repository, then add a recovery key on request."""

@@ -44,7 +44,7 @@ _new_secret_options: Final = (
                  help="Take the new password from the output of COMMAND."),
 )  # fmt: skip
 _label_option: Final = click.option("--label", default="", metavar="TEXT", help="Name the slot.")
-_dry_run_option: Final = click.option("--dry-run", is_flag=True, help="Change nothing.")
+_dry_run_option: Final = click.option("--dry-run", "-n", is_flag=True, help="Change nothing.")
 
 
 @click.group("key", help=_HELP, subcommand_metavar="COMMAND …")

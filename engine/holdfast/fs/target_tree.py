@@ -30,7 +30,17 @@ _ACCESS_ACL: Final = "system.posix_acl_access"
 class TargetDirectory:
     """One directory of the target."""
 
-    __slots__ = ("exists", "fd", "fresh", "inherits_acl", "name", "new_gid", "parent", "path")
+    __slots__ = (
+        "exists",
+        "fd",
+        "fresh",
+        "inherits_acl",
+        "known",
+        "name",
+        "new_gid",
+        "parent",
+        "path",
+    )
 
     def __init__(self, parent: TargetDirectory | None, name: bytes, path: bytes) -> None:
         """Describe a directory; nothing is made or opened.
@@ -47,6 +57,8 @@ class TargetDirectory:
         self.exists = False
         self.fresh = False
         """Made by this run: whatever is in it came from here."""
+        self.known = False
+        """The next two are right; they are looked up once."""
         self.new_gid = -1
         """Group of files created here without a word; -1 if that is not certain."""
         self.inherits_acl = False
@@ -234,7 +246,7 @@ class TargetTree:
             if directory.parent is not None and directory.parent.inherits_acl:
                 self.clear_inherited(fd, is_directory=True)
             self._note_group(directory, os.fstat(fd))
-        else:
+        elif not directory.known:
             self._note_inheritance(directory)
         self._open.append(directory)
         if len(self._open) > MAX_OPEN:
@@ -254,6 +266,7 @@ class TargetTree:
     def _note_group(self, directory: TargetDirectory, found: os.stat_result) -> None:
         # A set-group-id bit or a mount option makes new entries take their directory's group;
         # where both groups are equal it does not matter.
+        directory.known = True
         directory.new_gid = self._gid if found.st_gid == self._gid else -1
 
     def make_writable(self, directory: TargetDirectory) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.findings import Finding
 from holdfast.format.node import NO_EXTRA, Node, NodeExtra, NodeFlag, NodeType, split_pages
-from holdfast.format.snapshot import SnapshotStats
 from holdfast.fs.source import (
     CACHE_TAG,
     NODE_TYPES,
@@ -26,12 +25,11 @@ from holdfast.fs.source import (
     read_xattrs,
 )
 from holdfast.ids import BlobId
-from holdfast.operations.backup_files import FileReader
 from holdfast.operations.backup_parent import ParentDirectory
+from holdfast.operations.backup_session import BackupSession
 from holdfast.policy.filters import ExcludeFilter
 from holdfast.policy.unchanged import UNKNOWN_CTIME, is_unchanged, recorded_ctime
 from holdfast.repository.reader import BlobSource
-from holdfast.repository.writer import Writer
 
 _EMIT_NODES: Final = 4096
 _TICK: Final = 64
@@ -122,37 +120,20 @@ class TreeBackup:
     """Walks the sources of one backup. For one thread.
 
     Args:
-        writer: takes blobs and pages.
-        files: reads file contents.
-        reader: reads the parent's pages.
+        session: takes blobs, pages, findings and figures.
         options: what to take.
-        started_ns: wall time before the walk.
-        tick: called every few files with the current path; raises to interrupt.
-        on_finding: called for each problem.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        files: FileReader,
-        reader: BlobSource,
-        options: WalkOptions,
-        *,
-        started_ns: int,
-        tick: Callable[[bytes], None],
-        on_finding: Callable[[Finding], None],
-    ) -> None:
-        self._writer = writer
-        self._files = files
-        self._reader = reader
+    def __init__(self, session: BackupSession, options: WalkOptions) -> None:
+        self._session = session
+        self._writer = session.writer
+        self._files = session.files
+        self._reader: BlobSource = session.reader
         self._options = options
-        self._started_ns = started_ns
-        self._tick = tick
-        self._on_finding = on_finding
+        self._started_ns = session.started_ns
+        self._on_finding = session.on_finding
         self._stack: list[_Frame] = []
-        self.stats = SnapshotStats()
-        self.uids: set[int] = set()
-        self.gids: set[int] = set()
+        self._stats = session.stats
         self._exclude = (
             options.exclude if options.exclude and not options.exclude.is_empty else None
         )
@@ -191,7 +172,7 @@ class TreeBackup:
     def _walk(self, frame: _Frame) -> bool:
         """Go on in a directory; True if a directory was pushed, False at its end."""
         prefix, parent, nodes = frame.prefix, frame.parent, frame.nodes
-        stats, options = self.stats, self._options
+        stats, options = self._stats, self._options
         exclude, reuse = self._exclude, not options.force
         lstat, match, append = os.lstat, parent.match, nodes.append
         for name in frame.names:
@@ -222,7 +203,7 @@ class TreeBackup:
                 else:
                     self._add_file(frame, name, path, status, old)
                 if (stats.files_new + stats.files_unmodified) % _TICK == 0:
-                    self._tick(path)
+                    self._session.tick(display(path), self.partial_root)
             elif kind == stat.S_IFDIR:
                 self._push(frame, name, path, status, old)
                 return True
@@ -288,7 +269,7 @@ class TreeBackup:
         del frame.nodes[:used]
 
     def _directory_node(self, frame: _Frame, content: bytes) -> Node:
-        self.stats.directories += 1
+        self._stats.directories += 1
         return self._make_node(frame.name, frame.status, content, frame.prefix[:-1], frame.old)
 
     def _add_file(
@@ -312,7 +293,7 @@ class TreeBackup:
             self._problem(path, error)
             return
         self._note_owner(after)
-        stats = self.stats
+        stats = self._stats
         stats.logical_bytes += found.size
         ctime_ns = UNKNOWN_CTIME if changed else recorded_ctime(after.st_ctime_ns, self._started_ns)
         node = Node(
@@ -346,7 +327,7 @@ class TreeBackup:
         if kind is None:
             self._on_finding(Finding(display(path), "of a type that cannot be stored"))
             return
-        self.stats.others += 1
+        self._stats.others += 1
         if (
             old is not None
             and old.type == kind
@@ -411,8 +392,8 @@ class TreeBackup:
         return None if extra == NO_EXTRA else extra
 
     def _note_owner(self, status: os.stat_result) -> None:
-        self.uids.add(status.st_uid)
-        self.gids.add(status.st_gid)
+        self._session.uids.add(status.st_uid)
+        self._session.gids.add(status.st_gid)
 
     def _all_known(self, node: Node) -> bool:
         return all(map(self._writer.knows, node.blob_ids))

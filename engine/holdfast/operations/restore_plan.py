@@ -102,6 +102,8 @@ class RestoreWalk:
         top = self._frame(self._tree.root, node, base, selected=self._options.include.is_empty)
         top.sets_metadata = bool(node.name)
         self._enter_existing(top)
+        if top.sets_metadata:
+            self._sink.make_directory(top.directory, writable=True)
         stack = [top]
         while stack:
             frame = stack[-1]

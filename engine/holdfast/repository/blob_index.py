@@ -26,8 +26,10 @@ _VALUE: Final = struct.Struct(">III")
 _RECORD_LENGTH: Final = BLOB_ID_LENGTH + _VALUE.size
 _NUMBER: Final = struct.Struct(">I")
 _BATCH: Final = 100_000
-_REMAP_LOOKUPS: Final = 1500
-"""Look-ups between two remaps of a large cache: each maps 64 KiB at the most, 96 MiB in all."""
+_DIRTY_BATCH: Final = 1_000
+"""Random puts of one transaction into a large tree: 4 MB of dirty pages, 64 MiB mapped."""
+_REMAP_LOOKUPS: Final = 800
+"""Look-ups between two remaps of a large cache: each maps 64 KiB at the most, 50 MiB in all."""
 
 
 class _StoredPack(msgspec.Struct, array_like=True, frozen=True):
@@ -229,19 +231,39 @@ class BlobIndex:
             except IntegrityError as error:
                 problems.append(error)
                 continue
-            with self._cache.writing() as transaction:
-                database = self._cache.database
-                number = _next_number(transaction, database(b"packs"))
-                records: list[bytes] = []
-                for entry in entries:
-                    _put_pack(transaction, database, number, entry)
-                    records += _records(entry, number)
-                    number += 1
-                records.sort()
-                with transaction.cursor(db=database(b"blobs")) as cursor:
-                    cursor.putmulti((record[:32], record[32:]) for record in records)
-                transaction.put(bytes.fromhex(index_id), b"", db=database(b"objects"))
+            try:
+                self._enter(index_id, entries)
+            except BaseException:
+                self._cache.spoil()  # half an index object: rebuilt when it is opened next
+                raise
         return problems
+
+    def _enter(self, index_id: str, entries: list[PackEntry]) -> None:
+        """Put the entries of one index object, range by range of ids.
+
+        Random ids dirty a page each: in one transaction, 50,000 would hold 200 MB and map the
+        whole file.
+        """
+        database = self._cache.database
+        with self._cache.writing() as transaction:
+            number = _next_number(transaction, database(b"packs"))
+            records: list[bytes] = []
+            for entry in entries:
+                _put_pack(transaction, database, number, entry)
+                records += _records(entry, number)
+                number += 1
+        records.sort()
+        batch = _DIRTY_BATCH if self._cache.is_large else _BATCH
+        for start in range(0, len(records), batch):
+            with (
+                self._cache.writing() as transaction,
+                transaction.cursor(db=database(b"blobs")) as cursor,
+            ):
+                cursor.putmulti([(r[:32], r[32:]) for r in records[start : start + batch]])
+            if self._cache.is_large:
+                self._cache.remap()
+        with self._cache.writing() as transaction:
+            transaction.put(bytes.fromhex(index_id), b"", db=database(b"objects"))
 
     def _rebuild(
         self, index_ids: list[str], load: Callable[[str], list[PackEntry]]

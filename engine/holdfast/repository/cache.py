@@ -81,6 +81,7 @@ class Cache:
         self._mark = -1
         self._mark_path = ""
         self._in_use = 0
+        self._spoilt = False
         self._environment: _Environment
         with self._translated():
             os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -96,10 +97,15 @@ class Cache:
         if self._mark < 0:
             return
         _release(self._environment)
-        with contextlib.suppress(OSError):
-            os.unlink(self._mark_path)
+        if not self._spoilt:
+            with contextlib.suppress(OSError):
+                os.unlink(self._mark_path)
         os.close(self._mark)
         self._mark = -1
+
+    def spoil(self) -> None:
+        """Have the cache rebuilt when it is opened next: what was being written is incomplete."""
+        self._spoilt = True
 
     def database(self, name: bytes) -> Database:
         """Return the handle of a database."""

@@ -1,0 +1,154 @@
+"""Back up a stream or the output of a command as one file.
+
+A stream is cut while it is read; nothing is kept on disk in between.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from holdfast.errors import (
+    CommandFailedError,
+    ConfigurationError,
+    IntegrityError,
+    PathNotFoundError,
+    SourceError,
+)
+from holdfast.format.node import Node, NodeType
+from holdfast.fs.source import describe, display
+from holdfast.operations.backup_session import BackupOptions, BackupResult, BackupSession
+from holdfast.operations.tree_walk import find_node
+from holdfast.progress import Progress
+from holdfast.repository.repository import Repository
+
+
+def backup_stream(
+    repository: Repository,
+    stream: IO[bytes],
+    filename: bytes,
+    options: BackupOptions,
+    *,
+    progress: Progress | None = None,
+) -> BackupResult:
+    """Back up a stream, read to its end, as one file.
+
+    Args:
+        repository: opened.
+        stream: unbuffered or buffered binary stream.
+        filename: path of the file in the snapshot; a relative one lies in "/".
+        options: what to record; what concerns the walk has no effect.
+        progress: watches.
+
+    Raises:
+        SourceError: the stream cannot be read; no snapshot is made.
+    """
+    return _backup_stream(repository, stream, filename, options, progress, check=lambda: None)
+
+
+def backup_command(
+    repository: Repository,
+    command: Sequence[str],
+    filename: bytes,
+    options: BackupOptions,
+    *,
+    progress: Progress | None = None,
+) -> BackupResult:
+    """Back up what a command writes to its standard output.
+
+    Args:
+        repository: opened.
+        command: program and arguments, run without a shell.
+        filename: path of the file in the snapshot.
+        options: as for `backup_stream`.
+        progress: watches.
+
+    Raises:
+        CommandFailedError: it cannot be started or fails; no snapshot is made.
+    """
+    shown = " ".join(command)
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints)
+        except OSError as error:
+            raise CommandFailedError(shown, describe(error)) from error
+
+        def check() -> None:
+            code = process.wait()
+            if code == 0:
+                return
+            complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - 500))
+            last = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+            ended = f"exit code {code}" if code > 0 else f"signal {-code}"
+            raise CommandFailedError(shown, ": ".join([ended, *last]))
+
+        with process:
+            assert process.stdout is not None
+            try:
+                return _backup_stream(
+                    repository, process.stdout, filename, options, progress, check=check
+                )
+            except BaseException:
+                process.kill()
+                raise
+
+
+def _backup_stream(
+    repository: Repository,
+    stream: IO[bytes],
+    filename: bytes,
+    options: BackupOptions,
+    progress: Progress | None,
+    *,
+    check: Callable[[], None],
+) -> BackupResult:
+    path = os.path.normpath(b"/" + filename.lstrip(b"/"))
+    if path == b"/":
+        raise ConfigurationError("the stream needs a file name", "give one with --stdin-filename")
+    descriptor = stream.fileno()
+    with BackupSession(repository, (path,), options, progress) as session:
+
+        def readinto(view: memoryview) -> int:
+            session.tick(display(path))
+            return os.readv(descriptor, (view,))
+
+        try:
+            content, size = session.files.read_all(readinto)
+        except OSError as error:
+            raise SourceError(display(path), describe(error)) from error
+        check()
+        session.stats.logical_bytes = size
+        return session.finish(_store_path(session, path, content, size))
+
+
+def _store_path(session: BackupSession, path: bytes, content: bytes, size: int) -> bytes:
+    """Store the tree that leads to a streamed file; return the root's content."""
+    now, uid, gid = session.started_ns, os.getuid(), os.getgid()
+    session.uids.add(uid)
+    session.gids.add(gid)
+    old = _old_node(session, path)
+    if old is None:
+        session.stats.files_new = 1
+    elif old.content == content:
+        session.stats.files_unmodified = 1
+    else:
+        session.stats.files_changed = 1
+    names = path.split(b"/")[1:]
+    node = Node(names[-1], NodeType.FILE.value, 0o600, uid, gid, size, now, 0, 0, 0, content)
+    for name in reversed(names[:-1]):
+        page = session.writer.add_page([node])
+        node = Node(name, NodeType.DIRECTORY.value, 0o700, uid, gid, 0, now, 0, 0, 0, page)
+    return session.writer.add_page([node])
+
+
+def _old_node(session: BackupSession, path: bytes) -> Node | None:
+    """Return the parent's node of that path; only a statistic depends on it."""
+    if session.parent is None:
+        return None
+    try:
+        return find_node(session.reader, session.parent.root, path, snapshot=session.parent.id)
+    except (PathNotFoundError, IntegrityError):
+        return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,8 @@ from holdfast.format.pack import (
     encode_u32s,
 )
 from holdfast.ids import BLOB_ID_LENGTH, ObjectId
+
+MAX_PLAIN_SIZE: Final = (1 << 32) - 1
 
 
 class _StoredPack(msgspec.Struct, array_like=True, frozen=True):
@@ -116,6 +119,8 @@ def _contradiction(entry: PackEntry) -> str:
         or not (len(entry.slice_sizes) - 1) * size <= plain <= len(entry.slice_sizes) * size
     ):
         return "slices and blobs differ in size"
+    if plain > MAX_PLAIN_SIZE:
+        return "more plaintext than offsets of 32 bits can address"
     if PACK_HEADER_LENGTH + sum(entry.slice_sizes) + PACK_END_LENGTH > entry.stored_size:
         return "slices larger than the pack"
     return ""

@@ -153,6 +153,8 @@ def decode_slot(data: bytes, name: str) -> tuple[bytes, KeySlot]:
         raise FormatError("key slot", name, str(error)) from error
     if slot.kind not in (1, 2, 3) or len(slot.salt) != SALT_LENGTH:
         raise FormatError("key slot", name, "unknown kind or impossible salt")
+    if not all(0 <= n < 1 << 32 for n in (slot.memory_kib, slot.passes, slot.lanes)):
+        raise FormatError("key slot", name, "impossible cost")
     return repository_id, slot
 
 

@@ -44,7 +44,7 @@ def write_whole(tree: TargetTree, directory: TargetDirectory, node: Node, data: 
     Raises:
         OSError, OverflowError, ValueError: it cannot be written.
 
-    Cost: 5 system calls if owner and mode come out right by themselves.
+    Cost: 4 system calls if owner and mode come out right by themselves.
     """
     dir_fd = directory.fd
     if dir_fd < 0:

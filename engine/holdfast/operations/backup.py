@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from holdfast.errors import ConfigurationError, SourceError
 from holdfast.findings import Finding
+from holdfast.fs.read_ahead import ReadAhead
 from holdfast.fs.source import describe, display
 from holdfast.operations.backup_session import BackupOptions, BackupResult, BackupSession
 from holdfast.operations.backup_tree import SourceNode, TreeBackup, WalkOptions
@@ -47,7 +48,7 @@ def backup_paths(
     absolute = tuple(sorted({os.path.abspath(path) for path in paths}))
     session = BackupSession(repository, absolute, options, progress)
     present = _existing(absolute, session.on_finding)
-    with session:
+    with session, ReadAhead() as ahead:
         walk = TreeBackup(
             session,
             WalkOptions(
@@ -60,6 +61,7 @@ def backup_paths(
                 force=options.force,
                 check_reused=bool(repository.problems) or repository.index.has_absent_packs,
             ),
+            ahead,
         )
         parent_pages = session.parent.root_pages if session.parent is not None else ()
         return session.finish(walk.run(SourceNode.of(present), parent_pages))

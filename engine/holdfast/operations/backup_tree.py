@@ -15,6 +15,7 @@ from typing import Final
 
 from holdfast.findings import Finding
 from holdfast.format.node import NO_EXTRA, Node, NodeExtra, NodeFlag, NodeType, split_pages
+from holdfast.fs.read_ahead import ReadAhead
 from holdfast.fs.source import (
     CACHE_TAG,
     NODE_TYPES,
@@ -122,9 +123,10 @@ class TreeBackup:
     Args:
         session: takes blobs, pages, findings and figures.
         options: what to take.
+        ahead: keeps a cold disk busy.
     """
 
-    def __init__(self, session: BackupSession, options: WalkOptions) -> None:
+    def __init__(self, session: BackupSession, options: WalkOptions, ahead: ReadAhead) -> None:
         self._session = session
         self._writer = session.writer
         self._files = session.files
@@ -132,6 +134,7 @@ class TreeBackup:
         self._options = options
         self._started_ns = session.started_ns
         self._on_finding = session.on_finding
+        self._ahead = ahead
         self._stack: list[_Frame] = []
         self._stats = session.stats
         self._exclude = (
@@ -142,7 +145,7 @@ class TreeBackup:
         """Walk everything; return the content of the root: concatenated page ids."""
         status = os.lstat(b"/")
         parent = ParentDirectory(self._reader, parent_pages)
-        names = self._names(b"/", sources)
+        names = self._names(b"/", sources, None)
         self._stack = [_Frame(b"/", b"", status, names, None, parent, sources, status.st_dev)]
         while True:
             frame = self._stack[-1]
@@ -204,6 +207,7 @@ class TreeBackup:
                     self._add_file(frame, name, path, status, old)
                 if (stats.files_new + stats.files_unmodified) % _TICK == 0:
                     self._session.tick(display(path), self.partial_root)
+                    self._ahead.observe()
             elif kind == stat.S_IFDIR:
                 self._push(frame, name, path, status, old)
                 return True
@@ -231,11 +235,11 @@ class TreeBackup:
             old = None
         names: Iterator[bytes] = iter(())
         if source is not None or not self._options.one_file_system or status.st_dev == device:
-            names = self._names(path, source)
+            names = self._names(path, source, old)
         parent = ParentDirectory(self._reader, old.blob_ids if old is not None else ())
         self._stack.append(_Frame(path + b"/", name, status, names, old, parent, source, device))
 
-    def _names(self, path: bytes, source: SourceNode | None) -> Iterator[bytes]:
+    def _names(self, path: bytes, source: SourceNode | None, old: Node | None) -> Iterator[bytes]:
         if source is not None and not source.is_source:
             return iter(sorted(source.children))
         try:
@@ -250,7 +254,7 @@ class TreeBackup:
         for marker in options.exclude_if_present:
             if marker in names:
                 return iter((marker,))
-        return iter(names)
+        return self._ahead.names(path + b"/", names, content=old is None or options.force)
 
     def _end(self, frame: _Frame) -> bytes:
         self._emit(frame, final=True)

@@ -117,10 +117,10 @@ class _Check:
         for problem in slot_problems:
             self._damage(problem)
         self._repository.problems.clear()
-        commits = self._repository.commits()
+        commits = self._repository.commits(believe_cache=False)
         snapshots = [item.snapshot for item in self._repository.committed_snapshots()]
         result.snapshots = len(snapshots)
-        index_ids = sorted({index_id for item in commits for index_id in item.commit.index_ids})
+        index_ids = sorted(self._repository.index_ids(commits, for_writing=False))
         result.index_objects = len(index_ids)
         present = self._check_packs(index_ids)
         for problem in self._repository.problems:

@@ -92,7 +92,8 @@ def restore(
         with TargetTree(options.target, problems) as tree:
             _look_at_target(tree, options)
             if options.dry_run:
-                _walk(RestoreWalk(tree, source, DryRunSink(counts), options, counts), node, path)
+                preview = DryRunSink(tree, source, hash_data, counts)
+                _walk(RestoreWalk(tree, source, preview, options, counts), node, path)
             else:
                 tree.prepare()
                 ticker = _Ticker(counts, clock, progress)

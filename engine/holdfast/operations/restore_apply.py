@@ -10,8 +10,10 @@ from holdfast.fs.target_file import open_existing
 from holdfast.fs.target_metadata import apply_to_entry, apply_to_fd
 from holdfast.fs.target_problems import EntryError
 from holdfast.fs.target_tree import TargetDirectory, TargetTree
-from holdfast.operations.restore_content import ContentWindow
+from holdfast.hashing import KeyedHash
+from holdfast.operations.restore_content import ContentWindow, content_equals
 from holdfast.operations.restore_types import RestoreCounts, RestoreOptions
+from holdfast.repository.reader import BlobSource
 
 _FORMATS = {
     NodeType.FIFO: stat.S_IFIFO,
@@ -51,6 +53,10 @@ class ApplySink:
             return False
         self._counts.directories += 1
         return True
+
+    def is_equal(self, *_: object) -> bool:
+        """Answer False: files are compared while they are rewritten, so as to read them once."""
+        return False
 
     def leave_directory(
         self, directory: TargetDirectory, node: Node, found: os.stat_result | None
@@ -179,10 +185,26 @@ class ApplySink:
 
 
 class DryRunSink:
-    """Counts what would be done; see `RestoreSink`. The target's files are not read."""
+    """Counts what would be done; see `RestoreSink`."""
 
-    def __init__(self, counts: RestoreCounts) -> None:
+    def __init__(
+        self, tree: TargetTree, source: BlobSource, hash_data: KeyedHash, counts: RestoreCounts
+    ) -> None:
+        self._tree = tree
+        self._source = source
+        self._hash = hash_data
         self._counts = counts
+
+    def is_equal(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> bool:
+        """Read an existing file and compare it with the snapshot."""
+        try:
+            fd = open_existing(self._tree, directory, node.name)
+            try:
+                return content_equals(fd, node, found.st_size, self._source, self._hash)
+            finally:
+                os.close(fd)
+        except OSError:
+            return False
 
     def make_directory(self, *_: object, **__: object) -> bool:
         """Count a directory."""

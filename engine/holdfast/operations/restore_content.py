@@ -278,16 +278,7 @@ class ContentWindow:
             self._written.append((file.directory, file.node))
 
     def _equals(self, fd: int, node: Node, found: os.stat_result) -> bool:
-        """Tell whether an existing file has exactly the node's content."""
-        if found.st_size != node.size or not reads_as_zeros(fd, iter_holes(node)):
-            return False
-        try:
-            return all(
-                self._hash(read_at(fd, offset, length)) == blob_id
-                for offset, length, blob_id in iter_spans(node, self._source.blob_length)
-            )
-        except IntegrityError:
-            return False
+        return content_equals(fd, node, found.st_size, self._source, self._hash)
 
     def _verify_written(self) -> None:
         """Read what was written, through the system's cache, and compare it with the blob ids."""
@@ -322,3 +313,22 @@ class ContentWindow:
         assert node.type == NodeType.FILE
         if node.extra is not None and node.extra.link_count > 1:
             self._failed_links.add(link_key(node))
+
+
+def content_equals(
+    fd: int, node: Node, size: int, source: BlobSource, hash_data: KeyedHash
+) -> bool:
+    """Tell whether an open file of `size` bytes has exactly the node's content.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if size != node.size or not reads_as_zeros(fd, iter_holes(node)):
+        return False
+    try:
+        return all(
+            hash_data(read_at(fd, offset, length)) == blob_id
+            for offset, length, blob_id in iter_spans(node, source.blob_length)
+        )
+    except IntegrityError:
+        return False

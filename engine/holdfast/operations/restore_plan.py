@@ -304,7 +304,9 @@ class RestoreWalk:
         is_file = node.type == _FILE
         if verdict is None or found is None:
             kind = ActionKind.CREATE
-        elif verdict is Existing.KEEP:
+        elif verdict is Existing.KEEP or (
+            verdict is Existing.COMPARE and sink.is_equal(directory, node, found)
+        ):
             kind = ActionKind.UNCHANGED
         elif verdict is Existing.COMPARE:
             kind = ActionKind.UPDATE

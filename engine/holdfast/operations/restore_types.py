@@ -135,6 +135,9 @@ class RestoreSink(Protocol):
     def replace_file(self, directory: TargetDirectory, node: Node) -> None:
         """Write a file in place of an entry that is no directory."""
 
+    def is_equal(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> bool:
+        """Tell whether an existing file is known beforehand to have the right content."""
+
     def rewrite_file(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
         """Make an existing file equal."""
 

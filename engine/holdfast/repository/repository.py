@@ -138,17 +138,21 @@ class Repository:
         shown.sort(key=lambda item: (item.snapshot.time_ns, item.snapshot.id))
         return shown
 
-    def commits(self) -> list[CommittedSnapshot]:
+    def commits(self, *, believe_cache: bool = True) -> list[CommittedSnapshot]:
         """Return every commit, hidden ones too; damaged ones go to `problems`.
 
         Each is authenticated anew: the cache keeps sealed objects only.
+
+        Args:
+            believe_cache: take objects that are in the repository from the cache where it has
+                them; a copy may be sound while the object is not.
         """
         ids = sorted(
             snapshot_id
             for info in self.backend.list(layout.SNAPSHOTS)
             if (snapshot_id := layout.id_of(info.name)) is not None
         )
-        objects = self._cached_objects(ids)
+        objects = self._cached_objects(ids) if believe_cache else {}
         commits: list[CommittedSnapshot] = []
         fresh: dict[ObjectId, bytes] = {}
         for snapshot_id in ids:
@@ -172,14 +176,23 @@ class Repository:
             self._remember(fresh)
         return commits
 
-    def load_index(self) -> BlobIndex:
+    def load_index(self, *, for_writing: bool = False) -> BlobIndex:
         """Bring the blob index up to date with all commits, and return it.
 
         Index objects that cannot be read go to `problems`; their blobs are unknown. On a local
-        store the packs are listed too (3 ms): blobs of a lost pack count as unknown, so the next
-        backup stores them again.
+        store index objects and packs are listed too (3 ms): blobs of a lost one count as unknown,
+        so the next backup stores them again.
+
+        Args:
+            for_writing: whether blobs in it will be referred to by a new snapshot; see
+                `index_ids`.
         """
-        trusted = {index_id for item in self.commits() for index_id in item.commit.index_ids}
+        trusted = self.index_ids(self.commits(), for_writing=for_writing)
+        if not self.backend.is_remote:
+            listed = self._listed_index_ids()
+            for index_id in sorted(trusted - listed):
+                self._note(IntegrityError("index object", index_id, "it is missing"))
+            trusted &= listed
         for error in self.index.synchronize(trusted, self.read_index):
             self._note(error)
         if not self.backend.is_remote:
@@ -187,6 +200,17 @@ class Repository:
             for pack_id in self.index.set_present(present):
                 self._note(IntegrityError("pack", pack_id, "it is missing"))
         return self.index
+
+    def index_ids(self, commits: Iterable[CommittedSnapshot], *, for_writing: bool) -> set[str]:
+        """Return the index objects that count: those that commits name.
+
+        What a damaged snapshot object names is not known. For reading, every index object counts
+        then, since each blob is verified; a new snapshot must not rest on any that nobody names.
+        """
+        trusted = {index_id for item in commits for index_id in item.commit.index_ids}
+        if not for_writing and any(error.kind == "snapshot" for error in self.problems):
+            trusted |= self._listed_index_ids()
+        return trusted
 
     def read_index(self, index_id: str) -> list[PackEntry]:
         """Read and open one index object.
@@ -200,6 +224,10 @@ class Repository:
         except NotFoundError as error:
             raise IntegrityError("index object", index_id, "it is missing") from error
         return decode_index(self.envelope.open(ObjectKind.INDEX, name, data), index_id)
+
+    def _listed_index_ids(self) -> set[str]:
+        listed = (layout.id_of(info.name) for info in self.backend.list(layout.INDEX))
+        return {index_id for index_id in listed if index_id is not None}
 
     def _open_commit(self, snapshot_id: ObjectId, data: bytes) -> CommittedSnapshot:
         name = layout.snapshot_name(snapshot_id)

@@ -13,6 +13,11 @@ settings.register_profile("ci", max_examples=300, derandomize=True, deadline=Non
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # noqa: TID251 - tests are the edge
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Golden files are written anew on request only."""
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+
+
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home directory without anything in it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,11 +14,27 @@ from holdfast.format.snapshot import Snapshot, SnapshotStats
 from holdfast.policy.selection import SnapshotFilter, resolve, select
 from holdfast_cli.times import format_rfc3339
 
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+
+EVERYTHING: Final = SnapshotFilter()
+"""The filter of a command line without filters."""
 
 
-def filter_options(function: F) -> F:
-    """Add --host, --path and --tag; the command gets `hosts`, `filter_paths` and `filter_tags`."""
+def filter_options(function: Callable[..., R]) -> Callable[..., R]:
+    """Add --host, --path and --tag; the command gets the filter they mean as `wanted`."""
+
+    @functools.wraps(function)
+    def with_filter(
+        *args: Any,
+        hosts: tuple[str, ...],
+        filter_paths: tuple[str, ...],
+        filter_tags: tuple[str, ...],
+        **kwargs: Any,
+    ) -> R:
+        wanted = make_filter(hosts, filter_paths, filter_tags)
+        return function(*args, wanted=wanted, **kwargs)
+
+    decorated: Callable[..., R] = with_filter
     for decorate in (
         click.option("--tag", "filter_tags", multiple=True, metavar="TAG",
                      help="Only snapshots with this tag; repeat if they must have several."),
@@ -26,8 +43,8 @@ def filter_options(function: F) -> F:
         click.option("--host", "hosts", multiple=True, metavar="HOST",
                      help="Only snapshots of this host; repeat for any of several."),
     ):  # fmt: skip
-        function = decorate(function)
-    return function
+        decorated = decorate(decorated)
+    return decorated
 
 
 def split_name(text: str) -> tuple[str, bytes]:

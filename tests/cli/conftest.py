@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from support.command_line import Runner
+from support.command_line import NOISE, Runner
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def source(tmp_path: Path) -> Path:
     root = tmp_path / "source"
     (root / "inner").mkdir(parents=True)
     (root / "a.txt").write_bytes(b"alpha\n")
-    (root / "inner" / "b.bin").write_bytes(bytes(range(256)) * 500)
+    (root / "inner" / "b.bin").write_bytes(NOISE)
     (root / "link").symlink_to("a.txt")
     Path(os.fsdecode(os.fsencode(root) + b"/odd\xe9\x1b[31m")).write_bytes(b"odd")
+    time.sleep(0.03)  # files younger than a tick of the kernel's clock would be read again
     return root

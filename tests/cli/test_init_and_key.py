@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command_line import Runner
+from support.json_keys import INIT, KEY_SLOT
 
 
 def test_init_with_a_key_file_makes_the_file(run: Runner, tmp_path: Path) -> None:
@@ -22,11 +23,9 @@ def test_init_with_a_key_file_makes_the_file(run: Runner, tmp_path: Path) -> Non
 
 
 def test_init_json_has_its_keys(run: Runner, tmp_path: Path) -> None:
-    outcome = run(
-        "-r", tmp_path / "r", "--key-file", tmp_path / "key", "--json", "init", "--recovery"
-    )
-    document = outcome.document
-    assert list(document) == ["repository", "location", "kind", "recovery_words", "dry_run"]
+    base = run.with_base("-r", tmp_path / "r", "--key-file", tmp_path / "key")
+    document = base("--json", "init", "--recovery").document
+    assert list(document) == INIT
     assert re.fullmatch("[0-9a-f]{32}", document["repository"])
     assert len(document.pop("recovery_words").split()) == 24
     del document["repository"]
@@ -69,10 +68,10 @@ def test_init_refuses_sizes_that_make_no_sense(run: Runner, tmp_path: Path) -> N
 def test_keys_open_the_repository_until_they_are_removed(hold: Runner, tmp_path: Path) -> None:
     other = tmp_path / "other"
     added = hold("key", "add", "--label", "laptop", "--new-key-file", other, "--json").document
-    assert list(added) == ["id", "kind", "label", "created", "opened", "dry_run"]
+    assert list(added) == [*KEY_SLOT, "dry_run"]
     assert (added["kind"], added["label"], added["opened"]) == ("key-file", "laptop", False)
     slots = hold("key", "list", "--json").document
-    assert [list(slot) for slot in slots] == [["id", "kind", "label", "created", "opened"]] * 2
+    assert [list(slot) for slot in slots] == [KEY_SLOT] * 2
     assert [slot["opened"] for slot in slots] == [True, False]
 
     with_other = hold.with_base("--key-file", other)
@@ -110,7 +109,7 @@ def test_recovery_words_open_the_repository(run: Runner, hold: Runner, tmp_path:
     outcome = by_words("key", "list", code=12)
     assert "some words are wrong, missing or in the wrong order" in outcome.err
     document = hold("key", "recovery", "--json", "--label", "safe").document
-    assert list(document) == ["id", "kind", "label", "created", "opened", "words", "dry_run"]
+    assert list(document) == [*KEY_SLOT, "words", "dry_run"]
     assert document["label"] == "safe"
 
 

@@ -18,6 +18,7 @@ from holdfast_cli import registry
 from holdfast_cli.exit_codes import ExitCode, exit_code_of
 from holdfast_cli.main import main
 from holdfast_cli.registry import COMMANDS, build_program
+from support import json_keys
 from support.command_line import Runner, environment_for_processes, run_process
 
 HEAVY = ("boto3", "lmdb", "cryptography", "rich", "zstandard", "msgspec", "blake3", "pathspec")
@@ -201,7 +202,7 @@ def test_global_options_stand_before_or_after_the_command(run: Runner) -> None:
 def test_version_tells_what_runs_here(run: Runner) -> None:
     assert run("version").out == f"holdfast {VERSION}\n" == run("--version").out
     document = run("version", "--json").document
-    assert list(document) == ["version", "python", "chunker", "format_version", "libraries"]
+    assert list(document) == json_keys.VERSION
     assert document["chunker"] in ("C", "Python")
     assert document["format_version"] == 1
     assert document["libraries"]["click"]

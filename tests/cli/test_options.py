@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import shlex
 import sys
 from pathlib import Path
@@ -16,7 +14,7 @@ from holdfast.crypto.secrets import KeyFile, Password
 from holdfast.errors import ConfigurationError, KeyFileError
 from holdfast_cli.options import SecretKind, SecretSource, Settings, merge_settings
 from holdfast_cli.secret_sources import read_new_secret, read_secret
-from support.command_line import Runner, environment_for_processes, run_process
+from support.command_line import Runner, run_on_terminal, run_process
 
 HOME = {"HOME": "/home/anna"}
 OPTIONS = ("password_file", "password_command", "key_file", "recovery_file")
@@ -177,42 +175,19 @@ def test_without_a_terminal_the_options_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
-def type_into_terminal(arguments: list[str], answers: list[bytes]) -> tuple[int, bytes]:
-    """Run holdfast on a terminal of its own and type an answer at each prompt."""
-    child, terminal = pty.fork()
-    if child == 0:
-        command = [sys.executable, "-m", "holdfast_cli", *arguments]
-        os.execve(sys.executable, command, dict(environment_for_processes()))
-    seen = b""
-    waiting = list(answers)
-    while True:
-        try:
-            piece = os.read(terminal, 1024)
-        except OSError:
-            break  # the terminal ends with the process
-        if not piece:
-            break
-        seen += piece
-        if waiting and piece.rstrip(b" ").endswith(b":"):
-            os.write(terminal, waiting.pop(0))
-    os.close(terminal)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), seen
-
-
 def test_passwords_are_asked_for_twice_and_never_shown(tmp_path: Path) -> None:
     arguments = ["-r", str(tmp_path / "r"), "--cache-dir", str(tmp_path / "c"), "init"]
-    code, seen = type_into_terminal(arguments, [b"one\n", b"two\n"])
+    code, seen = run_on_terminal(arguments, [b"one\n", b"two\n"])
     assert (code, b"the two passwords differ" in seen) == (2, True)
-    code, seen = type_into_terminal(arguments, [b"\n"])
+    code, seen = run_on_terminal(arguments, [b"\n"])
     assert (code, b"is empty" in seen) == (2, True)
-    code, seen = type_into_terminal(arguments, [b"\x04"])
+    code, seen = run_on_terminal(arguments, [b"\x04"])
     assert (code, b"is empty" in seen) == (2, True)
-    code, seen = type_into_terminal(arguments, [b"\x03"])
+    code, seen = run_on_terminal(arguments, [b"\x03"])
     assert (code, b"interrupted" in seen) == (130, True)
     assert not (tmp_path / "r").exists()
-    code, seen = type_into_terminal(arguments, [b"open sesame\n", b"open sesame\n"])
+    code, seen = run_on_terminal(arguments, [b"open sesame\n", b"open sesame\n"])
     assert (code, b"sesame" in seen) == (0, False)
     arguments = [*arguments[:-1], "key", "list"]
-    assert type_into_terminal(arguments, [b"wrong\n"])[0] == 12
-    assert type_into_terminal(arguments, [b"open sesame\n"])[0] == 0
+    assert run_on_terminal(arguments, [b"wrong\n"])[0] == 12
+    assert run_on_terminal(arguments, [b"open sesame\n"])[0] == 0

@@ -21,17 +21,10 @@ from holdfast_cli.output.names import printable, short_id
 from holdfast_cli.output.plain_progress import PlainProgress, describe_progress
 from holdfast_cli.output.progress import choose_progress
 from holdfast_cli.output.progress_bar import ProgressBar
-from holdfast_cli.output.streams import prepare_streams
 from holdfast_cli.output.tables import Column, Table, text_width
 from holdfast_cli.times import format_local, format_rfc3339, parse_time
 
 ANY_TEXT = st.text(st.characters(codec=None))
-
-
-@pytest.fixture(autouse=True)
-def prepared_streams(capsys: pytest.CaptureFixture[str]) -> None:
-    """Units find the streams as `main` leaves them."""
-    prepare_streams()
 
 
 class Terminal(io.StringIO):
@@ -145,7 +138,7 @@ def report(progress: Progress) -> None:
     progress.begin("backup", total_items=2, total_bytes=2048)
     progress.update(1, 1024, "/a/\x1b[31mb")
     progress.expect(4, 4096)
-    progress.finding(Finding("/x\udce9", "permission denied"))
+    progress.finding(Finding("/x\x07", "permission denied"))
     progress.message("half of it is done")
     progress.update(4, 4096, "/c")
     progress.end()
@@ -168,7 +161,7 @@ def test_progress_for_programs_is_json_lines(capsys: pytest.CaptureFixture[str])
         "total_bytes": 2048,
         "current": "/a/\x1b[31mb",
     }
-    assert events[2] == {"path": "/x\udce9", "problem": "permission denied"}
+    assert events[2] == {"path": "/x\x07", "problem": "permission denied"}
     assert events[4]["total_bytes"] == 4096
 
 
@@ -203,7 +196,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     assert out == ""
     lines = err.splitlines()
     assert lines[0].startswith("backup: 1 of 2 items, 1.00 KiB of 2.00 KiB, ")
-    assert lines[1].endswith(": permission denied")
+    assert lines[1] == "holdfast: /x\\x07: permission denied"
     assert lines[2] == "half of it is done"
     report(PlainProgress())
     assert len(capsys.readouterr().err.splitlines()) == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,8 @@ import pytest
 from holdfast_cli.main import main
 
 SOURCE_ROOT = Path(__file__).parents[2]
+NOISE = random.Random(1).randbytes(128_000)
+"""Bytes that cannot be compressed: the content of the fixture `source`'s inner/b.bin."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +97,39 @@ def run_process(*arguments: str | Path, **options: Any) -> Outcome:
     options.setdefault("stderr", subprocess.PIPE)
     done = subprocess.run(command, timeout=120, check=False, **options)
     return Outcome(done.returncode, done.stdout or b"", done.stderr or b"")
+
+
+def run_on_terminal(arguments: list[str], answers: list[bytes]) -> tuple[int, bytes]:
+    """Run holdfast on a terminal of its own and type an answer at each prompt."""
+    child, terminal = pty.fork()
+    if child == 0:
+        command = [sys.executable, "-m", "holdfast_cli", *arguments]
+        os.execve(sys.executable, command, dict(environment_for_processes()))
+    seen = b""
+    waiting = list(answers)
+    while True:
+        try:
+            piece = os.read(terminal, 1024)
+        except OSError:
+            break  # the terminal ends with the process
+        if not piece:
+            break
+        seen += piece
+        if waiting and piece.rstrip(b" ").endswith(b":"):
+            os.write(terminal, waiting.pop(0))
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), seen
+
+
+def damage(path: Path) -> None:
+    """Flip a bit in the middle of an object."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+def largest_pack(repository: Path) -> Path:
+    """Return the pack that holds most of the data."""
+    return max((repository / "packs").glob("*/*"), key=lambda path: path.stat().st_size)

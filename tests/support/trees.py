@@ -228,9 +228,7 @@ def read_tree(path: bytes, *, with_root: bool = True) -> Mapping[bytes, EntrySta
     """Return the state of everything in a tree by relative path, the root being b""."""
     paths = [b""] if with_root else []
     for directory, directories, files in os.walk(path):
-        paths += [
-            os.path.join(directory, name)[len(path) + 1 :] for name in (*directories, *files)
-        ]
+        paths += [os.path.join(directory, name)[len(path) + 1 :] for name in (*directories, *files)]
     names: dict[tuple[int, int], list[bytes]] = {}
     for relative in paths:
         status = os.lstat(os.path.join(path, relative))

@@ -26,7 +26,7 @@ from holdfast_cli.app import App, pass_app
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.console import Output
 from holdfast_cli.output.streams import writing
-from holdfast_cli.snapshot_options import filter_options, make_filter, split_name
+from holdfast_cli.snapshot_options import filter_options, split_name
 
 _HELP: Final = """Write a file of a snapshot, or an object, to standard output.
 
@@ -55,12 +55,9 @@ def command(
     app: App,
     what: str,
     name: str | None,
-    hosts: Sequence[str],
-    filter_paths: Sequence[str],
-    filter_tags: Sequence[str],
+    wanted: SnapshotFilter,
 ) -> None:
     """Write one thing."""
-    wanted = make_filter(hosts, filter_paths, filter_tags)
     with open_repository(app.settings) as repository:
         if ":" in what:
             if name is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,13 +14,13 @@ from holdfast.errors import IntegrityError
 from holdfast.format.node import NO_EXTRA, Node, NodeType
 from holdfast.format.snapshot import Snapshot
 from holdfast.operations.tree_walk import find_node, iter_directory, iter_tree
-from holdfast.policy.selection import resolve
+from holdfast.policy.selection import SnapshotFilter, resolve
 from holdfast.repository.reader import BlobReader
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import printable_name
-from holdfast_cli.snapshot_options import filter_options, make_filter, split_name
+from holdfast_cli.snapshot_options import filter_options, split_name
 from holdfast_cli.times import format_local, format_rfc3339
 
 _HELP: Final = """List the files of a snapshot, or of one of its directories.
@@ -84,16 +84,13 @@ _SORT_KEYS: Final[dict[str, Callable[[Entry], Any]]] = {
 def command(
     app: App,
     name: str,
-    hosts: Sequence[str],
-    filter_paths: Sequence[str],
-    filter_tags: Sequence[str],
+    wanted: SnapshotFilter,
     sort: str,
     *,
     long: bool,
     recursive: bool,
 ) -> int:
     """List one directory or everything below it."""
-    wanted = make_filter(hosts, filter_paths, filter_tags)
     snapshot_name, path = split_name(name)
     damage: list[IntegrityError] = []
 

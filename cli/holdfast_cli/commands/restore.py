@@ -17,7 +17,7 @@ from holdfast.operations.restore import (
 )
 from holdfast.operations.tree_walk import find_node
 from holdfast.policy.filters import ExcludeFilter, IncludeFilter
-from holdfast.policy.selection import resolve
+from holdfast.policy.selection import SnapshotFilter, resolve
 from holdfast.progress import Progress
 from holdfast.repository.reader import BlobReader
 from holdfast.units import format_duration, format_size
@@ -26,7 +26,7 @@ from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import count, printable_name, short_id
 from holdfast_cli.output.progress import watching
-from holdfast_cli.snapshot_options import filter_options, make_filter, split_name
+from holdfast_cli.snapshot_options import filter_options, split_name
 
 _HELP: Final = """Write a snapshot, or a part of it, back to a directory.
 
@@ -82,9 +82,8 @@ Examples:
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what would happen.")
 @filter_options
 @pass_app
-def command(app: App, /, name: str, **given: Any) -> int:
+def command(app: App, /, name: str, wanted: SnapshotFilter, **given: Any) -> int:
     """Restore one node of one snapshot."""
-    wanted = make_filter(given["hosts"], given["filter_paths"], given["filter_tags"])
     snapshot_name, path = split_name(name)
     dry_run: bool = given["dry_run"]
     with (

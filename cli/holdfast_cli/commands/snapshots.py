@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from holdfast.format.snapshot import Snapshot
+from holdfast.policy.selection import SnapshotFilter
 from holdfast.units import format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.opening import open_repository
@@ -18,7 +19,6 @@ from holdfast_cli.snapshot_options import (
     choose,
     display_paths,
     filter_options,
-    make_filter,
     snapshot_json,
 )
 from holdfast_cli.times import format_local
@@ -49,13 +49,10 @@ Examples:
 def command(
     app: App,
     names: Sequence[str],
-    hosts: Sequence[str],
-    filter_paths: Sequence[str],
-    filter_tags: Sequence[str],
+    wanted: SnapshotFilter,
     latest: int | None,
 ) -> None:
     """Show the snapshots that fit."""
-    wanted = make_filter(hosts, filter_paths, filter_tags)
     with open_repository(app.settings) as repository:
         snapshots = repository.snapshots()
     shown = choose(snapshots, names, wanted)

@@ -8,10 +8,11 @@ from typing import Final
 import click
 
 from holdfast.operations.stats import repository_stats
+from holdfast.policy.selection import SnapshotFilter
 from holdfast.units import format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.opening import open_repository
-from holdfast_cli.snapshot_options import choose, filter_options, make_filter
+from holdfast_cli.snapshot_options import EVERYTHING, choose, filter_options
 
 _HELP: Final = """Count what is stored and what deduplication saves.
 
@@ -33,13 +34,10 @@ Examples:
 def command(
     app: App,
     names: Sequence[str],
-    hosts: Sequence[str],
-    filter_paths: Sequence[str],
-    filter_tags: Sequence[str],
+    wanted: SnapshotFilter,
 ) -> None:
     """Show the figures."""
-    wanted = make_filter(hosts, filter_paths, filter_tags)
-    limited = bool(names or hosts or filter_paths or filter_tags)
+    limited = bool(names) or wanted != EVERYTHING
     with open_repository(app.settings) as repository:
         snapshots = repository.snapshots() if limited else []
         chosen = choose(snapshots, names, wanted) if limited else None

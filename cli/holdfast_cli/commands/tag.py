@@ -9,10 +9,11 @@ import click
 
 from holdfast.errors import ConfigurationError
 from holdfast.operations.snapshots import tag_snapshots
+from holdfast.policy.selection import SnapshotFilter
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import short_id
-from holdfast_cli.snapshot_options import choose, filter_options, make_filter, split_tags
+from holdfast_cli.snapshot_options import EVERYTHING, choose, filter_options, split_tags
 
 _HELP: Final = """Change the tags of snapshots.
 
@@ -49,16 +50,13 @@ def command(
     added: Sequence[str],
     removed: Sequence[str],
     replaced: Sequence[str],
-    hosts: Sequence[str],
-    filter_paths: Sequence[str],
-    filter_tags: Sequence[str],
+    wanted: SnapshotFilter,
     *,
     dry_run: bool,
 ) -> None:
     """Give each chosen snapshot a successor with other tags."""
-    if not (names or hosts or filter_paths or filter_tags):
+    if not names and wanted == EVERYTHING:
         raise ConfigurationError("no snapshot was named", "name some, or use --host, --path, --tag")
-    wanted = make_filter(hosts, filter_paths, filter_tags)
     with open_repository(app.settings) as repository:
         changes = tag_snapshots(
             repository,

@@ -60,7 +60,9 @@ def describe_progress(
 ) -> str:
     """Return "backup: 1200 of 5000 items, 1.20 GiB of 4.00 GiB, 110 MiB/s, 0:26 min left"."""
     total_items, total_bytes = totals
-    parts = [f"{items}" + (f" of {total_items}" if total_items else "") + " items"]
+    parts = []
+    if items or total_items:
+        parts.append(f"{items}" + (f" of {total_items}" if total_items else "") + " items")
     parts.append(format_size(size) + (f" of {format_size(total_bytes)}" if total_bytes else ""))
     rate = size / seconds if seconds > 0 else 0.0
     parts.append(f"{format_size(rate)}/s")

@@ -105,7 +105,7 @@ class BackupSession:
         self._finding_count = 0
         self._partial: ObjectId | None = None
         commits = repository.committed_snapshots()
-        repository.load_index()
+        repository.load_index(for_writing=True)
         own = [item for item in commits if item.snapshot.host == options.host]
         self._own_last = max(own, key=lambda item: item.commit.host_sequence, default=None)
         self.parent = self._choose_parent([item.snapshot for item in commits])
@@ -216,12 +216,12 @@ class BackupSession:
         snapshot = Snapshot(
             id=new_object_id(),
             time_ns=self.started_ns if options.time_ns is None else options.time_ns,
-            host=options.host,
-            user=options.user,
+            host=_storable(options.host),
+            user=_storable(options.user),
             raw_paths=self._raw_paths,
             root=root,
-            tags=options.tags,
-            excludes=options.excludes_text,
+            tags=tuple(map(_storable, options.tags)),
+            excludes=tuple(map(_storable, options.excludes_text)),
             parent=parent.id if parent is not None else None,
             partial=partial,
             profile=options.profile.value,
@@ -258,12 +258,20 @@ class BackupSession:
         groups = dict(self.parent.group_names) if self.parent is not None else {}
         for uid in self.uids:
             try:
-                users[uid] = pwd.getpwuid(uid).pw_name
+                users[uid] = _storable(pwd.getpwuid(uid).pw_name)
             except KeyError:
                 users.pop(uid, None)
         for gid in self.gids:
             try:
-                groups[gid] = grp.getgrgid(gid).gr_name
+                groups[gid] = _storable(grp.getgrgid(gid).gr_name)
             except KeyError:
                 groups.pop(gid, None)
         return users, groups
+
+
+def _storable(text: str) -> str:
+    """Return text that can be encoded: bytes that were no UTF-8 become escapes.
+
+    An exclude pattern or a tag with such a byte must not end a backup at its commit.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import IO
+from typing import IO, Final
 
 from holdfast.errors import (
     CommandFailedError,
@@ -24,6 +24,8 @@ from holdfast.operations.backup_session import BackupOptions, BackupResult, Back
 from holdfast.operations.tree_walk import find_node
 from holdfast.progress import Progress
 from holdfast.repository.repository import Repository
+
+_LONGEST_NAME: Final = 255
 
 
 def backup_stream(
@@ -108,6 +110,10 @@ def _backup_stream(
     path = os.path.normpath(b"/" + filename.lstrip(b"/"))
     if path == b"/":
         raise ConfigurationError("the stream needs a file name", "give one with --stdin-filename")
+    if b"\0" in path or max(map(len, path.split(b"/"))) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"{display(path)!r} is no file name", f"use at most {_LONGEST_NAME} bytes for each part"
+        )
     descriptor = stream.fileno()
     with BackupSession(repository, (path,), options, progress) as session:
 

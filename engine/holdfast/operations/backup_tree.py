@@ -34,6 +34,7 @@ from holdfast.repository.reader import BlobSource
 
 _EMIT_NODES: Final = 4096
 _TICK: Final = 64
+_NO_LIMIT: Final = 1 << 63
 _FILE: Final = NodeType.FILE.value
 _DIRECTORY: Final = NodeType.DIRECTORY.value
 
@@ -177,22 +178,26 @@ class TreeBackup:
         prefix, parent, nodes = frame.prefix, frame.parent, frame.nodes
         stats, options = self._stats, self._options
         exclude, reuse = self._exclude, not options.force
+        limit = options.exclude_larger_than
+        largest = _NO_LIMIT if limit is None else limit
         lstat, match, append = os.lstat, parent.match, nodes.append
         for name in frame.names:
             path = prefix + name
+            above = frame.source is not None and self._leads_to_source(frame, name)
             try:
-                status = lstat(path)
+                status = os.stat(path) if above else lstat(path)
             except OSError as error:
                 self._problem(path, error)
                 continue
             kind = stat.S_IFMT(status.st_mode)
-            if frame.source is not None and self._leads_to_source(frame, name):
-                status = os.stat(path)
+            if above:
                 kind = stat.S_IFDIR
             elif exclude is not None and exclude.excludes(path, kind == stat.S_IFDIR):
                 continue
             old = match(name)
             if kind == stat.S_IFREG:
+                if status.st_size > largest:
+                    continue
                 if (
                     reuse
                     and old is not None
@@ -263,7 +268,7 @@ class TreeBackup:
     def _emit(self, frame: _Frame, *, final: bool) -> None:
         """Turn the nodes collected so far into pages."""
         used = 0
-        checks = self._options.check_reused
+        checks = self._options.check_reused or self._writer.meets_damage
         for page in split_pages(frame.nodes, final=final):
             page_id: bytes | None = frame.parent.page_id(page)
             if page_id is None or (checks and not self._writer.knows(page_id)):
@@ -279,9 +284,6 @@ class TreeBackup:
     def _add_file(
         self, frame: _Frame, name: bytes, path: bytes, status: os.stat_result, old: Node | None
     ) -> None:
-        limit = self._options.exclude_larger_than
-        if limit is not None and status.st_size > limit:
-            return
         try:
             found = self._files.read(path, status)
             after = found.status

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from holdfast.errors import IntegrityError
 from holdfast.format.index import PackEntry
 from holdfast.format.node import NodeType, decode_page
+from holdfast.format.pack import BlobKind
 from holdfast.format.snapshot import Snapshot
 from holdfast.fs.source import display
 from holdfast.ids import BlobId, ObjectId
@@ -128,6 +129,7 @@ class _Check:
         with BlobReader(self._repository) as reader:
             if self._options.read_data is not None:
                 self._read_packs(index_ids, present, self._options.read_data)
+                self._forgive(reader)
             self._check_trees(reader, snapshots)
             if not result.ok or self._bad_blobs or self._bad_pages:
                 self._find_files(reader, snapshots)
@@ -199,9 +201,19 @@ class _Check:
         self._result.bytes_read += entry.stored_size
         for problem in report.problems:
             self._damage(problem)
+        bad = self._bad_blobs if entry.kind == BlobKind.DATA else self._bad_pages
         for blob_id in report.bad_blobs:
-            self._bad_blobs[blob_id] = f"pack {entry.pack_id} is damaged"
-            self._bad_pages[blob_id] = self._bad_blobs[blob_id]
+            bad[blob_id] = f"pack {entry.pack_id} is damaged"
+
+    def _forgive(self, reader: BlobReader) -> None:
+        """Forget about bad blobs of which another pack has a sound copy."""
+        for blob_id in [*self._bad_blobs]:
+            if len(self._repository.index.places(blob_id)) > 1:
+                try:
+                    reader.read(blob_id)
+                except IntegrityError:
+                    continue
+                del self._bad_blobs[blob_id]
 
     def _check_trees(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
         """Read every distinct page once, level by level, and look up every blob it names."""

@@ -108,7 +108,9 @@ def change_password(repository: Repository, password: Password) -> SlotInfo:
             f"this session was opened with a {old.kind} slot",
             "open the repository with the password that is to change, or use `holdfast key add`",
         )
-    new = add_slot(repository, password, label=old.label)
+    slots, _ = read_slots(repository.backend, repository.repository_id)
+    cost = slots[ObjectId(old.id)].argon2()  # what its owner chose; never less than before
+    new = add_slot(repository, password, label=old.label, argon2=cost)
     repository.backend.delete(layout.key_name(old.id))
     repository.slot_id = ObjectId(new.id)
     return new

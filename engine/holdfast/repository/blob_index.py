@@ -156,6 +156,14 @@ class BlobIndex:
         self._absent = set(absent)
         return list(absent.values())
 
+    def distrust(self, pack: int) -> None:
+        """Treat a pack that turned out to be damaged like one that is not there."""
+        self._absent.add(pack)
+
+    def places(self, blob_id: BlobId) -> list[Location]:
+        """Return every place of a blob, those in packs that are there and trusted first."""
+        return sorted(self._places(blob_id), key=lambda place: place.pack in self._absent)
+
     @property
     def has_absent_packs(self) -> bool:
         """Whether blobs that snapshots refer to may be lost."""

@@ -26,6 +26,9 @@ from holdfast.errors import CacheError
 
 SCHEMA: Final = b"1"
 _MAP_SIZE: Final = 1 << 40
+_MAX_READERS: Final = 1024
+_LOCK_FILE_SIZE: Final = 64 * (_MAX_READERS + 64)
+"""More than LMDB needs: a cache line for each reader and a few for itself."""
 _LARGE: Final = 128 << 20
 _DATABASES: Final = (b"meta", b"objects", b"packs", b"blobs", b"snapshots", b"tree_slices")
 
@@ -42,6 +45,7 @@ class _Environment:
     def __init__(self, path: str, *, durable: bool = True) -> None:
         self.path = path
         self.users = 0
+        _reserve_lock_file(path)
         self.env = lmdb.open(
             path,
             map_size=_MAP_SIZE,
@@ -49,7 +53,7 @@ class _Environment:
             metasync=False,
             sync=durable,
             mode=0o600,
-            max_readers=1024,
+            max_readers=_MAX_READERS,
             readahead=False,
         )
         # A page past the end of a truncated file would end the process with SIGBUS: look before
@@ -80,6 +84,7 @@ class Cache:
         self._path = os.path.join(directory, "lmdb")
         self._mark = -1
         self._mark_path = ""
+        self._reason = ""
         self._in_use = 0
         self._spoilt = False
         self._environment: _Environment
@@ -89,7 +94,7 @@ class Cache:
                 if self._crashed() or not self._attach():
                     self._discard()
                     if not self._attach():
-                        raise CacheError(directory, "a fresh one cannot be read")
+                        raise CacheError(directory, f"a fresh one cannot be made ({self._reason})")
                 self._leave_mark()
 
     def close(self) -> None:
@@ -172,13 +177,14 @@ class Cache:
             self._discard()
             os.rename(fresh, self._path)
             if not self._attach():
-                raise CacheError(self.directory, "a fresh one cannot be read")
+                raise CacheError(self.directory, f"a fresh one cannot be made ({self._reason})")
 
     def _attach(self) -> bool:
         """Open the environment; False if it is no usable cache of this schema."""
         try:
             self._environment = _acquire(self._path)
-        except (lmdb.Error, OSError):
+        except (lmdb.Error, OSError) as error:
+            self._reason = str(error)
             return False
         try:
             environment = self._environment
@@ -202,6 +208,9 @@ class Cache:
             shutil.rmtree(old, ignore_errors=True)
             os.rename(self._path, old)
             shutil.rmtree(old, ignore_errors=True)
+        with _environments_lock:
+            # Who still has the old one open in this process goes on with it, but nobody else.
+            _environments.pop(self._path, None)
 
     def _crashed(self) -> bool:
         """Tell whether a process died with this cache open, and clear its mark."""
@@ -252,6 +261,23 @@ class Cache:
             yield
         except (lmdb.Error, OSError) as error:
             raise CacheError(self.directory, str(error)) from error
+
+
+def _reserve_lock_file(path: str) -> None:
+    """Give LMDB's lock file all its blocks.
+
+    LMDB writes to it through a map: where a full disk has no block for a page, that would end the
+    process with SIGBUS.
+
+    Raises:
+        OSError: there is no room.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(f"{path}/lock.mdb", flags, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_FILE_SIZE)
+    finally:
+        os.close(descriptor)
 
 
 def _acquire(path: str) -> _Environment:

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from holdfast.errors import FormatError
+from holdfast.errors import CacheError, FormatError
 from holdfast.format.index import PackEntry, decode_index, encode_index
 from holdfast.hashing import TRAILER_LENGTH, trailer
 
@@ -31,20 +31,30 @@ class Journal:
     Args:
         directory: where journals lie; created if absent.
         session_id: names the file.
+
+    Raises:
+        CacheError: it cannot be created.
     """
 
     def __init__(self, directory: str, session_id: str) -> None:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
         self._path = os.path.join(directory, session_id + _SUFFIX)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o600)
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            self._descriptor = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise CacheError(directory, error.strerror or str(error)) from error
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def append(self, entry: PackEntry) -> None:
-        """Note a durable pack. Not fsynced: after a power cut the pack is merely uploaded again."""
+        """Note a durable pack. Not fsynced: after a power cut the pack is merely uploaded again.
+
+        So it is if the journal's disk is full: that must not cost this run the pack.
+        """
         body = encode_index([entry])
         head = _LENGTH.pack(len(body))
-        os.write(self._descriptor, b"".join((head, body, trailer(head, body))))
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, b"".join((head, body, trailer(head, body))))
 
     def close(self, *, committed: bool) -> None:
         """End the journal; of a committed run nothing needs to be adopted. Harmless if repeated."""
@@ -76,8 +86,8 @@ def adopt_journals(directory: str) -> Iterator[list[PackEntry]]:
             path = os.path.join(directory, name)
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
+            except OSError:
+                continue  # adopted by another run meanwhile, or another user's
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

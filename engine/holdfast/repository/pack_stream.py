@@ -29,7 +29,7 @@ from holdfast.hashing import Bytes, TrailerHash
 from holdfast.repository.layout import pack_name
 
 TAIL_ROOM: Final = 4 << 20
-"""Bytes of a buffer beyond one slice: more than the largest blob (4 x 128 KiB, or a page)."""
+"""Bytes of a buffer beyond one slice: more than any chunk and nearly any page."""
 _RECENT: Final = 16
 
 
@@ -115,6 +115,9 @@ class PackStream:
     def add(self, blob_id: bytes, data: Bytes) -> None:
         """Append a copy of a blob."""
         length = len(data)
+        if length > TAIL_ROOM:
+            self._add_long(blob_id, memoryview(data))
+            return
         self.room(length)[:] = data
         self.take(blob_id, length)
 
@@ -132,7 +135,7 @@ class PackStream:
             self._on_pack(self._closing.popleft().result())
 
     def abandon(self) -> None:
-        """Drop the open pack; packs that are durable already stay."""
+        """Drop the open pack; packs that are durable already, or are being made so, stay."""
         for future, _, _ in self._in_flight:
             future.cancel()
         packs = {id(pack): pack for _, pack, _ in self._in_flight}
@@ -142,6 +145,26 @@ class PackStream:
             pack.writer.abort()
         self._in_flight.clear()
         self._pack = None
+        while self._closing:
+            stored = self._closing.popleft()
+            if stored.exception() is None:
+                self._on_pack(stored.result())
+
+    def _add_long(self, blob_id: bytes, data: memoryview) -> None:
+        """Append a blob longer than a buffer: a page whose nodes have megabytes of blob ids."""
+        if self._pack is None:
+            self._begin()
+        pack, size, length = self._pack, self._slice_size, len(data)
+        assert pack is not None
+        while self._used + len(data) > len(self._buffer):
+            step = size - self._used
+            self._view[self._used : size] = data[:step]
+            self._used = size
+            self._ship(size, last=False)
+            data = data[step:]
+        self.room(len(data))[:] = data
+        self._used -= length - len(data)
+        self.take(blob_id, length)
 
     def _begin(self) -> None:
         header = self._new_header()

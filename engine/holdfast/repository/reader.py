@@ -20,7 +20,7 @@ from holdfast.format.node import Node, decode_page
 from holdfast.format.pack import PACK_HEADER_LENGTH, BlobKind, PackHeader, open_header, open_slice
 from holdfast.hashing import KeyedHash
 from holdfast.ids import BlobId
-from holdfast.repository.blob_index import PackTable
+from holdfast.repository.blob_index import Location, PackTable
 from holdfast.repository.decoding import Decoded, Place, decode_blobs, slices_of
 from holdfast.repository.layout import pack_name
 from holdfast.repository.repository import Repository
@@ -111,12 +111,35 @@ class BlobReader:
         return decode_page(self.read(page_id, BlobKind.TREE), page_id.hex())
 
     def read(self, blob_id: BlobId, kind: BlobKind = BlobKind.DATA) -> bytes:
-        """Return one blob, verified.
+        """Return one blob, verified; of several places the first that is sound.
+
+        A pack in which it is damaged is not trusted any more: a backup that meets it does not
+        build upon it, but stores the blobs again.
 
         Raises:
             IntegrityError: it is damaged or missing.
         """
         location = self._index.require(blob_id)
+        try:
+            return self._read_at(location, blob_id, kind)
+        except IntegrityError as error:
+            self._index.distrust(location.pack)
+            data = self._read_elsewhere(location, blob_id, kind)
+            if data is None:
+                raise error from None
+            return data
+
+    def _read_elsewhere(self, location: Location, blob_id: BlobId, kind: BlobKind) -> bytes | None:
+        """Read a blob that is damaged at `location` from another place; None if there is none."""
+        for place in self._index.places(blob_id):
+            if place != location:
+                try:
+                    return self._read_at(place, blob_id, kind)
+                except IntegrityError:
+                    self._index.distrust(place.pack)
+        return None
+
+    def _read_at(self, location: Location, blob_id: BlobId, kind: BlobKind) -> bytes:
         pack = self.open_pack(location.pack)
         if kind != pack.header.kind:
             raise IntegrityError("blob", blob_id.hex(), "it lies in a pack of another kind")
@@ -212,13 +235,14 @@ class BlobReader:
 
         def oldest() -> Iterator[Decoded]:
             future, buffer = pending.popleft()
-            yield from future.result()
+            for blob_id, decoded in future.result():
+                yield blob_id, self._second_try(blob_id, decoded, kind)
             buffers.append(buffer)
 
         try:
             for run in self._runs(places, kind):
                 if isinstance(run, tuple):
-                    yield run
+                    yield run[0], self._second_try(run[0], run[1], kind)
                     continue
                 if not buffers:
                     yield from oldest()
@@ -229,6 +253,16 @@ class BlobReader:
         finally:
             for future, _ in pending:
                 future.cancel()
+
+    def _second_try(
+        self, blob_id: BlobId, found: memoryview | IntegrityError, kind: BlobKind
+    ) -> memoryview | IntegrityError:
+        """Look for a blob that is damaged in its first place in the others."""
+        if isinstance(found, IntegrityError) and (location := self._index.locate(blob_id)):
+            data = self._read_elsewhere(location, blob_id, kind)
+            if data is not None:
+                return memoryview(data)
+        return found
 
     def _runs(
         self, places: list[tuple[int, int, int, BlobId]], kind: BlobKind

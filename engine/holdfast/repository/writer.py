@@ -103,6 +103,11 @@ class Writer:
         """Tell whether a blob needs not be stored. Cost: 0.2 us if new in this run, else 2 us."""
         return blob_id in self.new or self._contains(blob_id)
 
+    @property
+    def meets_damage(self) -> bool:
+        """Whether packs are lost or damaged, so that what the parent refers to may be unknown."""
+        return self._repository.index.has_absent_packs
+
     def add_data(self, data: Bytes) -> bytes:
         """Store a data blob unless it is known; return its id."""
         blob_id = self.data_hash(data)
@@ -249,5 +254,8 @@ class Writer:
                 return
         except (BackendError, KeyboardInterrupt):
             pass
-        self.data.abandon()
-        self.tree.abandon()
+        for stream in (self.data, self.tree):
+            try:
+                stream.abandon()
+            except BackendError:
+                pass

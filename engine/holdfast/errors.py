@@ -61,7 +61,6 @@ class ConfigurationError(HoldfastError):
         return f"{self.what}; {self.hint}" if self.hint else self.what
 
 
-@dataclass(eq=False)
 class MissingExtraError(ConfigurationError):
     """A feature needs an optional package; `what` is the feature, `hint` the extra's name."""
 
@@ -84,7 +83,6 @@ class BackendError(HoldfastError):
         return f"storage at {self.location} failed on {self.name}: {self.reason}"
 
 
-@dataclass(eq=False)
 class NotFoundError(BackendError):
     """No object of that name exists."""
 
@@ -95,7 +93,6 @@ class NotFoundError(BackendError):
         )
 
 
-@dataclass(eq=False)
 class AlreadyExistsError(BackendError):
     """An object of that name exists already; it was left as it is."""
 
@@ -105,7 +102,6 @@ class AlreadyExistsError(BackendError):
         )
 
 
-@dataclass(eq=False)
 class AccessDeniedError(BackendError):
     """The storage does not allow this."""
 
@@ -116,7 +112,6 @@ class AccessDeniedError(BackendError):
         )
 
 
-@dataclass(eq=False)
 class OutOfSpaceError(BackendError):
     """The storage is full."""
 
@@ -127,7 +122,6 @@ class OutOfSpaceError(BackendError):
         )
 
 
-@dataclass(eq=False)
 class TransientBackendError(BackendError):
     """A failure that may pass by itself: time-outs, resets, servers that are busy."""
 
@@ -290,22 +284,18 @@ class IntegrityError(HoldfastError):
         )
 
 
-@dataclass(eq=False)
 class FormatError(IntegrityError):
     """Bytes that cannot be what docs/format.md says, including truncated ones."""
 
 
-@dataclass(eq=False)
 class AuthenticationError(IntegrityError):
     """Bytes that were not sealed with this repository's keys, or for another name."""
 
 
-@dataclass(eq=False)
 class HashMismatchError(IntegrityError):
     """Bytes whose checksum or id differs from the recorded one."""
 
 
-@dataclass(eq=False)
 class MissingBlobError(IntegrityError):
     """A blob that is referred to is in no pack; `reason` names the referrer."""
 
@@ -327,7 +317,6 @@ class SourceError(HoldfastError):
         return f"cannot back up {self.path}: {self.reason}; no snapshot was made"
 
 
-@dataclass(eq=False)
 class CommandFailedError(SourceError):
     """The command whose output is backed up failed; `path` is the command, `reason` how it ended."""
 
@@ -349,7 +338,6 @@ class TargetError(HoldfastError):
         return f"cannot restore to {self.path}: {self.reason}"
 
 
-@dataclass(eq=False)
 class TargetNotEmptyError(TargetError):
     """A restore into a directory with content, without a word on what to overwrite."""
 

@@ -7,9 +7,8 @@ known from the layout of the packs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,10 @@ from holdfast.backends.memory import MemoryBackend
 from holdfast.clock import SystemClock
 from holdfast.crypto.secrets import KeyFile
 from holdfast.errors import HoldfastError, IntegrityError, RepositoryError, WrongKeyError
-from holdfast.format.index import PackEntry
-from holdfast.format.node import Node, NodeType
+from holdfast.format.node import NodeType
 from holdfast.format.pack import PACK_HEADER_LENGTH
-from holdfast.format.snapshot import Snapshot
 from holdfast.fs.source import display
 from holdfast.hashing import trailer
-from holdfast.ids import BlobId
 from holdfast.operations.check import CheckResult
 from holdfast.operations.keys import add_slot, list_slots
 from holdfast.operations.restore import RestoreOptions, restore
@@ -33,6 +29,13 @@ from holdfast.progress import NullProgress
 from holdfast.repository import layout
 from holdfast.repository.reader import BlobReader
 from support.faults import Damage, bit_flips, damages
+from support.ground_truth import (
+    Objects,
+    Sound,
+    expected_damage,
+    expected_files,
+    lost_blobs,
+)
 from support.repos import (
     SECRET,
     Content,
@@ -59,32 +62,8 @@ NEW_TREE = {
     **random_files(3, [700_000, 90_000, 90]),
 }
 
-Objects = Mapping[str, bytes]
-
 
 # -- what is there ------------------------------------------------------------------------------
-
-
-@dataclass
-class Sound:
-    """A sound repository and everything about where its parts lie."""
-
-    source: Path
-    objects: dict[str, bytes]
-    cache: Path
-    snapshots: list[Snapshot] = field(default_factory=list)
-    index: dict[str, list[PackEntry]] = field(default_factory=dict)
-    """Name of an index object -> packs."""
-    pages: dict[BlobId, list[Node]] = field(default_factory=dict)
-    trees: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
-    """Id of a snapshot -> its files, by absolute path."""
-
-    def named(self, prefix: str) -> list[str]:
-        return [name for name in self.objects if name.startswith(prefix)]
-
-    def pack(self, name: str) -> PackEntry:
-        entries = [entry for entries in self.index.values() for entry in entries]
-        return next(entry for entry in entries if layout.pack_name(entry.pack_id) == name)
 
 
 @pytest.fixture(scope="module")
@@ -116,74 +95,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
     assert len(found.named(layout.PACKS)) >= 4
     assert len(found.index) == 2
     return found
-
-
-# -- what is to be expected ---------------------------------------------------------------------
-
-
-def ids_of(entry: PackEntry) -> list[BlobId]:
-    return [BlobId(entry.ids[at : at + 32]) for at in range(0, len(entry.ids), 32)]
-
-
-def lost_blobs(sound: Sound, objects: Objects) -> set[BlobId]:
-    """Return the blobs of which a slice, or the index object that lists them, has changed."""
-    lost: set[BlobId] = set()
-    for name, entries in sound.index.items():
-        for entry in entries:
-            if objects.get(name) != sound.objects[name]:
-                lost.update(ids_of(entry))
-            lost |= lost_of_pack(sound, entry, objects)
-    return lost
-
-
-def lost_of_pack(sound: Sound, entry: PackEntry, objects: Objects) -> set[BlobId]:
-    name = layout.pack_name(entry.pack_id)
-    old, new = sound.objects[name], objects.get(name)
-    if new is None:
-        return set(ids_of(entry))
-    starts = list(accumulate(entry.slice_sizes, initial=PACK_HEADER_LENGTH))
-    bad = {
-        number
-        for number, (start, end) in enumerate(pairwise(starts))
-        if new[start:end] != old[start:end]
-    }
-    lost = set()
-    at = 0
-    for blob_id, length in zip(ids_of(entry), entry.lengths, strict=True):
-        end = at + length
-        if bad & set(range(at // entry.slice_size, (end - 1) // entry.slice_size + 1)):
-            lost.add(blob_id)
-        at = end
-    return lost
-
-
-def expected_damage(sound: Sound, snapshot: Snapshot, lost: set[BlobId]) -> set[bytes]:
-    """Return the files and directories that cannot be read whole, by walking from the root."""
-    affected: set[bytes] = set()
-    pending: list[tuple[bytes, list[BlobId]]] = [(b"", snapshot.root_pages)]
-    while pending:
-        path, page_ids = pending.pop()
-        for page_id in page_ids:
-            if page_id in lost:
-                affected.add(path or b"/")
-                continue
-            for node in sound.pages[page_id]:
-                inner = path + b"/" + node.name
-                if node.type == NodeType.DIRECTORY:
-                    pending.append((inner, node.blob_ids))
-                elif lost & set(node.blob_ids):
-                    affected.add(inner)
-    return affected
-
-
-def expected_files(tree: Mapping[bytes, bytes], affected: set[bytes]) -> dict[bytes, bytes]:
-    """Return the files of a snapshot that neither are affected nor lie below what is."""
-    roots = tuple(b"/" if path == b"/" else path + b"/" for path in affected)
-    return {
-        path: data
-        for path, data in tree.items()
-        if path not in affected and not path.startswith(roots)
-    }
 
 
 # -- looking ------------------------------------------------------------------------------------
@@ -474,6 +385,23 @@ def test_a_damaged_pack_is_healed_once_it_is_gone(sound: Sound, ram_path: Path) 
         assert not check_all(repository).ok
     store.delete(name)
     assert_healed_by_backup(sound, store, ram_path)
+
+
+def test_a_second_copy_is_used(sound: Sound, ram_path: Path) -> None:
+    """Of a blob in several packs one sound copy is enough, wherever it is."""
+    for number, name in enumerate(sound.named(layout.PACKS)):
+        store = store_of(sound.objects)
+        store.delete(name)
+        with open_repository(store, ram_path / f"{number}") as repository:
+            last = back_up(repository, sound.source, force=True).snapshot
+        data = bytearray(sound.objects[name])
+        data[PACK_HEADER_LENGTH : len(data) // 2] = bytes(len(data) // 2 - PACK_HEADER_LENGTH)
+        store.create(name, bytes(data))
+        seen = look(contents(store), ram_path / f"{number}-none")
+        assert is_reported(seen, name)
+        assert last not in {file.snapshot for file in seen.result.files}
+        assert seen.contents[str(last)].damaged == {}
+        assert seen.contents[str(last)].below(sound.source) == NEW_TREE
 
 
 def assert_healed_by_backup(sound: Sound, store: MemoryBackend, work: Path) -> None:

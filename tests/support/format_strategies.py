@@ -23,6 +23,7 @@ EXTRAS = st.builds(
     xattrs=XATTRS,
     holes=st.lists(U63, max_size=6).map(tuple),
     atime_ns=st.none() | TIMES,
+    depth=st.integers(0, 4),
 )
 
 

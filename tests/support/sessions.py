@@ -134,7 +134,7 @@ def content_of(repository: Repository, node: Node) -> bytes:
     """The bytes of a file, holes included."""
     content = bytearray(node.size)
     with BlobReader(repository) as reader:
-        for offset, length, blob_id in iter_spans(node, reader.blob_length):
+        for offset, length, blob_id in iter_spans(node, reader):
             content[offset : offset + length] = reader.read(blob_id)
     return bytes(content)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from holdfast.errors import IntegrityError, MissingBlobError
-from holdfast.format.node import Node, NodeExtra, NodeType
+from holdfast.format.node import Node, NodeExtra, NodeType, decode_ids
 from holdfast.hashing import keyed_hash
 from holdfast.ids import BlobId
 
@@ -86,6 +86,15 @@ class DictSource:
                 buffer[:] = b"?" * len(buffer)
             else:
                 yield blob_id, MissingBlobError("data", blob_id.hex(), "test")
+
+    def add_ids(self, ids: bytes) -> bytes:
+        """Store an id page; return its id."""
+        return self.add_blob(ids)
+
+    def read_ids(self, page_id: BlobId) -> bytes:
+        if page_id in self.damaged or page_id not in self.blobs:
+            raise IntegrityError("tree", page_id.hex(), "damaged by the test")
+        return decode_ids(self.blobs[page_id], page_id.hex())
 
     def blob_length(self, blob_id: BlobId) -> int:
         if blob_id not in self.blobs:

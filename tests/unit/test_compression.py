@@ -62,27 +62,25 @@ def test_frame_without_a_size_and_cut_frames_are_refused() -> None:
             decompress_into(wrong, memoryview(bytearray(1 << 20)), "pack", "x")
 
 
+def unpack_both(packed: bytes, most: int) -> None:
+    """Unpack in both ways; the only error is IntegrityError."""
+    try:
+        assert len(decompress(packed, most, "pack", "x")) <= most
+    except IntegrityError:
+        pass
+    try:
+        assert decompress_into(packed, memoryview(bytearray(most)), "pack", "x") <= most
+    except IntegrityError:
+        pass
+
+
 @given(st.binary(max_size=100), st.sampled_from((b"", b"\0", b"\1", b"\1\x28\xb5\x2f\xfd")))
 def test_any_bytes_raise_integrity_errors_only(data: bytes, start: bytes) -> None:
-    for unpack in (
-        lambda: len(decompress(start + data, 1000, "pack", "x")),
-        lambda: decompress_into(start + data, memoryview(bytearray(1000)), "pack", "x"),
-    ):
-        try:
-            assert unpack() <= 1000
-        except IntegrityError:
-            pass
+    unpack_both(start + data, 1000)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_any_change_raises_integrity_errors_only(at: int, bits: int) -> None:
     packed = bytearray(compress(b"some text, some text, some more text " * 30, 3))
     packed[at % len(packed)] ^= bits
-    for unpack in (
-        lambda: len(decompress(packed, 5000, "pack", "x")),
-        lambda: decompress_into(packed, memoryview(bytearray(5000)), "pack", "x"),
-    ):
-        try:
-            assert unpack() <= 5000
-        except IntegrityError:
-            pass
+    unpack_both(bytes(packed), 5000)

@@ -47,7 +47,7 @@ Examples:
 \b
 Compression levels are those of zstd, {MIN_LEVEL} to {MAX_LEVEL}. Profiles say how files are cut:
   files  anything (128 KiB on average)
-  dump   database dumps and other long texts (8 KiB)
+  dump   database dumps and other long texts (4 KiB)
   pages  files that databases change in place (8 KiB, aligned)
   image  images of disks (64 KiB, empty space recognised)
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, BinaryIO, Final
 
@@ -12,11 +11,11 @@ import msgspec
 
 from holdfast.errors import (
     ConfigurationError,
-    IntegrityError,
 )
 from holdfast.format.index import PackEntry
-from holdfast.format.node import Node, NodeType
-from holdfast.ids import BLOB_ID_LENGTH, BlobId
+from holdfast.format.node import NodeType
+from holdfast.ids import BLOB_ID_LENGTH
+from holdfast.operations.read_file import iter_file
 from holdfast.operations.tree_walk import find_node
 from holdfast.policy.selection import SnapshotFilter, resolve
 from holdfast.repository import layout
@@ -42,8 +41,6 @@ Examples:
   holdfast cat snapshot latest
   holdfast cat index
 """
-_WINDOW: Final = 32 << 20
-"""Plaintext bytes that are fetched, put in order and written at a time."""
 
 
 @click.command("cat", help=_HELP)
@@ -86,35 +83,8 @@ def _write_file(output: Output, repository: Repository, what: str, wanted: Snaps
             shown = path.decode("utf-8", "surrogateescape")
             raise ConfigurationError(f"{shown} is no file", "`holdfast ls` shows what it is")
         stream = output.binary()
-        for data in _iter_content(reader, node):
+        for data in iter_file(reader, node):
             _write_bytes(stream, data)
-
-
-def _iter_content(reader: BlobReader, node: Node) -> Iterator[bytes]:
-    """Yield a file's bytes in order; blobs come in the order of the packs, so sort by windows.
-
-    Raises:
-        IntegrityError: a blob cannot be read; what lies before its window was yielded.
-    """
-    window: list[BlobId] = []
-    length = 0
-    for blob_id in node.blob_ids:
-        window.append(blob_id)
-        length += reader.blob_length(blob_id)
-        if length >= _WINDOW:
-            yield from _read_window(reader, window)
-            window, length = [], 0
-    yield from _read_window(reader, window)
-
-
-def _read_window(reader: BlobReader, ids: Sequence[BlobId]) -> Iterator[bytes]:
-    found: dict[BlobId, bytes] = {}
-    for blob_id, data in reader.fetch(ids):
-        if isinstance(data, IntegrityError):
-            raise data
-        found[blob_id] = bytes(data)
-    for blob_id in ids:
-        yield found[blob_id]
 
 
 def _write_bytes(stream: BinaryIO, data: bytes) -> None:

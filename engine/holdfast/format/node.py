@@ -25,6 +25,19 @@ from holdfast.ids import BLOB_ID_LENGTH, BlobId
 
 MIN_PAGE_NODES: Final = 64
 MAX_PAGE_NODES: Final = 1024
+MAX_CONTENT_IDS: Final = 1024
+"""Ids in a node; the ids of longer files lie in id pages."""
+MIN_PAGE_IDS: Final = 64
+MAX_PAGE_IDS: Final = 4096
+MAX_DEPTH: Final = 4
+"""1024 x 64 ** 4 blobs at the least: 2 PB of files, 70 TB of dumps."""
+
+
+def list_ids(content: bytes) -> list[BlobId]:
+    """Return the ids that `content` joins, in order."""
+    return [
+        BlobId(content[at : at + BLOB_ID_LENGTH]) for at in range(0, len(content), BLOB_ID_LENGTH)
+    ]
 
 
 class NodeType(IntEnum):
@@ -64,6 +77,8 @@ class NodeExtra(msgspec.Struct, array_like=True, gc=False, frozen=True, kw_only=
     """
     atime_ns: int | None = None
     """Recorded on request only: it changes at each read and would rewrite pages."""
+    depth: int = 0
+    """Levels of id pages between `content` and the data blobs of a file; 0 up to 1024 blobs."""
 
 
 class Node(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -85,17 +100,18 @@ class Node(msgspec.Struct, array_like=True, gc=False, frozen=True):
     inode: int
     device: int
     content: bytes
-    """Concatenated 32-byte blob ids: data blobs of a file, pages of a directory."""
+    """Concatenated 32-byte blob ids: data blobs of a file (or id pages), pages of a directory."""
     extra: NodeExtra | None = None
 
     @property
     def blob_ids(self) -> list[BlobId]:
         """The ids in `content`, in order."""
-        content = self.content
-        return [
-            BlobId(content[at : at + BLOB_ID_LENGTH])
-            for at in range(0, len(content), BLOB_ID_LENGTH)
-        ]
+        return list_ids(self.content)
+
+    @property
+    def depth(self) -> int:
+        """Levels of id pages between `content` and the data blobs."""
+        return 0 if self.extra is None else self.extra.depth
 
 
 NO_EXTRA: Final = NodeExtra()
@@ -143,6 +159,7 @@ def decode_page(data: bytes, name: str = "") -> list[Node]:
             or not 1 <= node.type <= 7
             or not 0 <= node.mode <= 0o7777
             or node.size < 0
+            or not 0 <= node.depth <= MAX_DEPTH
         ):
             raise FormatError("tree", name, f"impossible node {node.name!r}")
     return nodes
@@ -176,3 +193,39 @@ def split_pages(nodes: Sequence[Node], *, final: bool) -> Iterator[Sequence[Node
         start = end
     if final and (start < count or count == 0):
         yield nodes[start:]
+
+
+def split_ids(ids: Sequence[bytes], *, final: bool) -> Iterator[Sequence[bytes]]:
+    """Split the ids of a file's blobs into id pages, at ids whose first byte is zero.
+
+    A page has 64 to 4096 ids, 320 on average. So a long file that changed in one place shares
+    all id pages but one with its parent, as its blobs do.
+
+    Args:
+        ids: 32 bytes each; the first one begins a page.
+        final: whether the file ends here. If not, the last, undecided page is left out.
+    """
+    start = 0
+    count = len(ids)
+    while count - start >= MIN_PAGE_IDS:
+        end = start + MIN_PAGE_IDS
+        limit = min(start + MAX_PAGE_IDS, count)
+        while end < limit and ids[end - 1][0]:
+            end += 1
+        if end - start < MAX_PAGE_IDS and ids[end - 1][0]:
+            break
+        yield ids[start:end]
+        start = end
+    if final and start < count:
+        yield ids[start:]
+
+
+def decode_ids(data: bytes, name: str) -> bytes:
+    """Validate an id page: concatenated ids, at least one.
+
+    Raises:
+        FormatError: not an id page.
+    """
+    if not data or len(data) % BLOB_ID_LENGTH:
+        raise FormatError("tree", name, "not a page of ids")
+    return data

@@ -48,6 +48,7 @@ def backup_paths(
     absolute = tuple(sorted({os.path.abspath(path) for path in paths}))
     session = BackupSession(repository, absolute, options, progress)
     present = _existing(absolute, session.on_finding)
+    session.differs |= len(present) < len(absolute)
     with session, ReadAhead() as ahead:
         walk = TreeBackup(
             session,

@@ -14,6 +14,7 @@ from typing import Final
 
 from holdfast.chunking import Chunker, iter_chunks
 from holdfast.fs.source import NO_ATIME, OPEN_FLAGS, data_extents
+from holdfast.operations.content_builder import ContentBuilder
 from holdfast.repository.writer import Writer
 
 _BUFFER_SIZE: Final = 4 << 20
@@ -32,6 +33,8 @@ class FileContent:
     status: os.stat_result
     """Of the open file, after reading."""
     holes: tuple[int, ...] = ()
+    depth: int = 0
+    """Levels of id pages between `content` and the data blobs."""
 
 
 class FileReader:
@@ -88,16 +91,18 @@ class FileReader:
             self._links[status.st_dev, status.st_ino] = found
         return found
 
-    def read_all(self, readinto: Callable[[memoryview], int]) -> tuple[bytes, int]:
-        """Read a stream to its end; return its content and size."""
-        add = self._writer.add_data
-        ids: list[bytes] = []
+    def read_all(
+        self, readinto: Callable[[memoryview], int], builder: ContentBuilder | None = None
+    ) -> tuple[ContentBuilder, int]:
+        """Read a stream to its end; return the builder with its ids, and its size."""
+        builder = builder or ContentBuilder(self._writer.add_ids)
+        add, note = self._writer.add_data, builder.add
         size = 0
         for chunk in iter_chunks(readinto, self._chunker, buffer=self._buffer):
             size += len(chunk)
-            ids.append(add(chunk))
+            note(add(chunk))
         self.bytes_read += size
-        return b"".join(ids), size
+        return builder, size
 
     def _keep_room(self, room: memoryview, size: int) -> bytes:
         writer = self._writer
@@ -115,20 +120,20 @@ class FileReader:
         return self._read_stream(descriptor)
 
     def _read_stream(self, descriptor: int) -> FileContent:
-        content, size = self.read_all(lambda view: os.readv(descriptor, (view,)))
-        return FileContent(content, size, os.fstat(descriptor))
+        builder, size = self.read_all(lambda view: os.readv(descriptor, (view,)))
+        content, depth = builder.finish()
+        return FileContent(content, size, os.fstat(descriptor), depth=depth)
 
     def _read_sparse(self, descriptor: int, size: int) -> FileContent:
         """Read the data extents, each chunked by itself, and note the holes between them."""
-        contents: list[bytes] = []
+        builder = ContentBuilder(self._writer.add_ids)
         holes: list[int] = []
         at = 0
         for offset, length in data_extents(descriptor, size):
             if offset > at:
                 holes += (at, offset - at)
             os.lseek(descriptor, offset, os.SEEK_SET)
-            content, count = self.read_all(_limited(descriptor, length))
-            contents.append(content)
+            _, count = self.read_all(_limited(descriptor, length), builder)
             at = offset + count
             if count < length:
                 break  # it shrank while it was read
@@ -136,7 +141,8 @@ class FileReader:
             if at < size:
                 holes += (at, size - at)
                 at = size
-        return FileContent(b"".join(contents), at, os.fstat(descriptor), tuple(holes))
+        content, depth = builder.finish()
+        return FileContent(content, at, os.fstat(descriptor), tuple(holes), depth)
 
 
 def open_file(path: bytes) -> int:

@@ -28,6 +28,7 @@ class ParentDirectory:
         self._pages: dict[bytes, tuple[list[Node], BlobId]] = {}
         self._nodes: Iterator[Node] = iter(())
         self._node: Node | None = None
+        self._empty_page: BlobId | None = None
         self._advance()
 
     def match(self, name: bytes) -> Node | None:
@@ -43,7 +44,7 @@ class ParentDirectory:
         Unchanged nodes are the parent's own objects, so the comparison is one of pointers.
         """
         if not nodes:
-            return None
+            return self._empty_page
         known = self._pages.pop(nodes[0].name, None)
         if known is not None and len(known[0]) == len(nodes) and known[0] == list(nodes):
             return known[1]
@@ -61,6 +62,8 @@ class ParentDirectory:
                 continue  # what it listed is read again, as if it were new
             if page:
                 self._pages[page[0].name] = (page, page_id)
+            else:
+                self._empty_page = page_id
             self._nodes = iter(page)
             node = next(self._nodes, None)
         self._node = node

@@ -110,6 +110,8 @@ class BackupSession:
         self._own_last = max(own, key=lambda item: item.commit.host_sequence, default=None)
         self.parent = self._choose_parent([item.snapshot for item in commits])
         self.stats = SnapshotStats()
+        self.differs = self.parent is None or set(self.parent.raw_paths) != set(raw_paths)
+        """Whether anything at or below the sources is not as the parent has it."""
         self.uids: set[int] = set()
         self.gids: set[int] = set()
         self.writer: Writer
@@ -170,8 +172,7 @@ class BackupSession:
         """
         options, parent = self.options, self.parent
         snapshot_id: str | None = None
-        skip = options.skip_if_unchanged and parent is not None and parent.root == root
-        if options.dry_run or skip:
+        if options.dry_run or (options.skip_if_unchanged and not self.differs):
             self.writer.flush()
             self._count()
         else:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO, Final
 
@@ -18,7 +17,7 @@ from holdfast.errors import (
     PathNotFoundError,
     SourceError,
 )
-from holdfast.format.node import Node, NodeType
+from holdfast.format.node import Node, NodeExtra, NodeType
 from holdfast.fs.source import describe, display
 from holdfast.operations.backup_session import BackupOptions, BackupResult, BackupSession
 from holdfast.operations.tree_walk import find_node
@@ -72,30 +71,27 @@ def backup_command(
         CommandFailedError: it cannot be started or fails; no snapshot is made.
     """
     shown = " ".join(command)
-    with tempfile.TemporaryFile() as complaints:
-        try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints)
-        except OSError as error:
-            raise CommandFailedError(shown, describe(error)) from error
+    try:
+        # Its standard error stays the caller's: warnings must be seen while it works.
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    except OSError as error:
+        raise CommandFailedError(shown, describe(error)) from error
 
-        def check() -> None:
-            code = process.wait()
-            if code == 0:
-                return
-            complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - 500))
-            last = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    def check() -> None:
+        code = process.wait()
+        if code:
             ended = f"exit code {code}" if code > 0 else f"signal {-code}"
-            raise CommandFailedError(shown, ": ".join([ended, *last]))
+            raise CommandFailedError(shown, ended)
 
-        with process:
-            assert process.stdout is not None
-            try:
-                return _backup_stream(
-                    repository, process.stdout, filename, options, progress, check=check
-                )
-            except BaseException:
-                process.kill()
-                raise
+    with process:
+        assert process.stdout is not None
+        try:
+            return _backup_stream(
+                repository, process.stdout, filename, options, progress, check=check
+            )
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _backup_stream(
@@ -122,20 +118,24 @@ def _backup_stream(
             return os.readv(descriptor, (view,))
 
         try:
-            content, size = session.files.read_all(readinto)
+            builder, size = session.files.read_all(readinto)
         except OSError as error:
             raise SourceError(display(path), describe(error)) from error
         check()
         session.stats.logical_bytes = size
-        return session.finish(_store_path(session, path, content, size))
+        content, depth = builder.finish()
+        return session.finish(_store_path(session, path, content, depth, size))
 
 
-def _store_path(session: BackupSession, path: bytes, content: bytes, size: int) -> bytes:
+def _store_path(
+    session: BackupSession, path: bytes, content: bytes, depth: int, size: int
+) -> bytes:
     """Store the tree that leads to a streamed file; return the root's content."""
     now, uid, gid = session.started_ns, os.getuid(), os.getgid()
     session.uids.add(uid)
     session.gids.add(gid)
     old = _old_node(session, path)
+    session.differs = old is None or old.content != content
     if old is None:
         session.stats.files_new = 1
     elif old.content == content:
@@ -143,7 +143,8 @@ def _store_path(session: BackupSession, path: bytes, content: bytes, size: int) 
     else:
         session.stats.files_changed = 1
     names = path.split(b"/")[1:]
-    node = Node(names[-1], NodeType.FILE.value, 0o600, uid, gid, size, now, 0, 0, 0, content)
+    extra = NodeExtra(depth=depth) if depth else None
+    node = Node(names[-1], NodeType.FILE.value, 0o600, uid, gid, size, now, 0, 0, 0, content, extra)
     for name in reversed(names[:-1]):
         page = session.writer.add_page([node])
         node = Node(name, NodeType.DIRECTORY.value, 0o700, uid, gid, 0, now, 0, 0, 0, page)

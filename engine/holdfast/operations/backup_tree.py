@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast.errors import IntegrityError
 from holdfast.findings import Finding
 from holdfast.format.node import NO_EXTRA, Node, NodeExtra, NodeFlag, NodeType, split_pages
 from holdfast.fs.read_ahead import ReadAhead
@@ -28,6 +29,7 @@ from holdfast.fs.source import (
 from holdfast.ids import BlobId
 from holdfast.operations.backup_parent import ParentDirectory
 from holdfast.operations.backup_session import BackupSession
+from holdfast.operations.file_content import content_ids
 from holdfast.policy.filters import ExcludeFilter
 from holdfast.policy.unchanged import UNKNOWN_CTIME, is_unchanged, recorded_ctime
 from holdfast.repository.reader import BlobSource
@@ -156,7 +158,9 @@ class TreeBackup:
             content = self._end(frame)
             if not self._stack:
                 return content
-            self._stack[-1].nodes.append(self._directory_node(frame, content))
+            node = self._directory_node(frame, content)
+            self._note_source(self._stack[-1], frame.name, node, frame.old)
+            self._stack[-1].nodes.append(node)
 
     def partial_root(self) -> bytes:
         """Return the root of what has been walked so far; the walk can go on afterwards."""
@@ -222,6 +226,12 @@ class TreeBackup:
                 self._emit(frame, final=False)
         return False
 
+    def _note_source(self, frame: _Frame, name: bytes, node: Node, old: Node | None) -> None:
+        """Note whether a source itself is unlike the parent's; directories above do not count."""
+        source = frame.source.children.get(name) if frame.source is not None else None
+        if source is not None and source.is_source and node is not old:
+            self._session.differs = True
+
     def _leads_to_source(self, frame: _Frame, name: bytes) -> bool:
         source = frame.source
         assert source is not None
@@ -271,6 +281,8 @@ class TreeBackup:
         checks = self._options.check_reused or self._writer.meets_damage
         for page in split_pages(frame.nodes, final=final):
             page_id: bytes | None = frame.parent.page_id(page)
+            if page_id is None and frame.source is None:
+                self._session.differs = True
             if page_id is None or (checks and not self._writer.knows(page_id)):
                 page_id = self._writer.add_page(list(page))
             frame.content.append(page_id)
@@ -292,9 +304,8 @@ class TreeBackup:
                 or after.st_size != found.size
                 or after.st_ino != status.st_ino
             )
-            extra = self._extra(
-                path, after, NodeFlag.CHANGED_WHILE_READ if changed else 0, found.holes
-            )
+            flags = NodeFlag.CHANGED_WHILE_READ if changed else 0
+            extra = self._extra(path, after, flags, found.holes, found.depth)
         except OSError as error:
             self._problem(path, error)
             return
@@ -324,7 +335,10 @@ class TreeBackup:
             stats.files_changed += 1
         if changed:
             self._on_finding(Finding(display(path), "it changed while it was read"))
-        frame.nodes.append(old if node == old and old is not None else node)
+        if old is not None and node == old:
+            node = old
+        self._note_source(frame, name, node, old)
+        frame.nodes.append(node)
 
     def _add_other(
         self, frame: _Frame, name: bytes, path: bytes, status: os.stat_result, old: Node | None
@@ -342,7 +356,9 @@ class TreeBackup:
         ):
             frame.nodes.append(old)
             return
-        frame.nodes.append(self._make_node(name, status, b"", path, old))
+        node = self._make_node(name, status, b"", path, old)
+        self._note_source(frame, name, node, old)
+        frame.nodes.append(node)
 
     def _make_node(
         self, name: bytes, status: os.stat_result, content: bytes, path: bytes, old: Node | None
@@ -376,7 +392,12 @@ class TreeBackup:
         return old if old is not None and node == old else node
 
     def _extra(
-        self, path: bytes, status: os.stat_result, flags: int, holes: tuple[int, ...]
+        self,
+        path: bytes,
+        status: os.stat_result,
+        flags: int,
+        holes: tuple[int, ...],
+        depth: int = 0,
     ) -> NodeExtra | None:
         """Return what few nodes have, None for the others.
 
@@ -394,6 +415,7 @@ class TreeBackup:
             xattrs=xattrs,
             holes=holes,
             atime_ns=status.st_atime_ns if self._options.with_atime else None,
+            depth=depth,
         )
         return None if extra == NO_EXTRA else extra
 
@@ -402,7 +424,13 @@ class TreeBackup:
         self._session.gids.add(status.st_gid)
 
     def _all_known(self, node: Node) -> bool:
-        return all(map(self._writer.knows, node.blob_ids))
+        knows = self._writer.knows
+        try:
+            return all(map(knows, node.blob_ids)) and (
+                not node.depth or all(map(knows, content_ids(self._reader, node)))
+            )
+        except IntegrityError:
+            return False
 
     def _problem(self, path: bytes, error: OSError) -> None:
         self._on_finding(Finding(display(path), describe(error)))

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 
 from holdfast.errors import IntegrityError
 from holdfast.format.index import PackEntry
-from holdfast.format.node import NodeType, decode_page
+from holdfast.format.node import Node, NodeType
 from holdfast.format.pack import BlobKind
 from holdfast.format.snapshot import Snapshot
 from holdfast.fs.source import display
 from holdfast.ids import BlobId, ObjectId
 from holdfast.operations.check_data import PackVerifier
+from holdfast.operations.file_content import content_ids
+from holdfast.operations.references import iter_references
 from holdfast.operations.tree_walk import iter_tree
 from holdfast.policy.subset import DataSubset, choose_packs
 from holdfast.progress import NullProgress, Progress
@@ -218,29 +220,17 @@ class _Check:
     def _check_trees(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
         """Read every distinct page once, level by level, and look up every blob it names."""
         contains = self._repository.index.contains
-        seen: set[BlobId] = set()
-        level: set[BlobId] = {page for snapshot in snapshots for page in snapshot.root_pages}
+
+        def on_damage(page_id: BlobId, error: IntegrityError) -> None:
+            self._bad_pages[page_id] = error.reason or "it is missing"
+
         self._progress.begin("trees")
-        while level:
-            seen |= level
-            below: set[BlobId] = set()
-            for page_id, found in reader.fetch_pages(level):
-                try:
-                    if isinstance(found, IntegrityError):
-                        raise found
-                    nodes = decode_page(bytes(found), page_id.hex())
-                except IntegrityError as error:
-                    self._bad_pages[page_id] = str(error.reason) or "it is missing"
-                    continue
-                for node in nodes:
-                    if node.type == NodeType.DIRECTORY:
-                        below.update(node.blob_ids)
-                    else:
-                        for blob_id in node.blob_ids:
-                            if not contains(blob_id):
-                                self._bad_blobs[blob_id] = "a part of it is missing"
-            level = below - seen
-            self._progress.update(len(seen), 0)
+        roots = {page for snapshot in snapshots for page in snapshot.root_pages}
+        for number, (_, blobs) in enumerate(iter_references(reader, roots, on_damage)):
+            for blob_id in blobs:
+                if not contains(blob_id):
+                    self._bad_blobs[blob_id] = "a part of it is missing"
+            self._progress.update(number + 1, 0)
         self._progress.end()
 
     def _find_files(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
@@ -258,12 +248,22 @@ class _Check:
             for path, node in iter_tree(reader, snapshot.root, on_damage=on_damage):
                 if node.type != NodeType.FILE:
                     continue
-                for blob_id in node.blob_ids:
-                    if blob_id in bad:
-                        affected.append(AffectedFile(snapshot.id, display(path), bad[blob_id]))
-                        break
+                problem = _file_problem(reader, node, bad)
+                if problem:
+                    affected.append(AffectedFile(snapshot.id, display(path), problem))
 
     def _damage(self, error: IntegrityError) -> None:
         damage = Damage(error.kind, error.name, error.reason or str(error))
         if damage not in self._result.damage:
             self._result.damage.append(damage)
+
+
+def _file_problem(reader: BlobReader, node: Node, bad: dict[BlobId, str]) -> str:
+    """Return why a file cannot be restored, or an empty string."""
+    try:
+        for blob_id in content_ids(reader, node):
+            if blob_id in bad:
+                return bad[blob_id]
+    except IntegrityError as error:
+        return f"the list of its parts cannot be read: {error.reason or 'it is missing'}"
+    return ""

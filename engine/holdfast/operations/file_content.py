@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from holdfast.errors import FormatError
-from holdfast.format.node import Node
-from holdfast.ids import BLOB_ID_LENGTH, BlobId
+from holdfast.format.node import Node, list_ids
+from holdfast.ids import BlobId
 
 Span = tuple[int, int, BlobId]
 """Offset in the file, length, and the blob that fills it."""
 
 
-def iter_spans(node: Node, blob_length: Callable[[BlobId], int]) -> Iterator[Span]:
+class ContentSource(Protocol):
+    """What tells the blobs of a file; part of `BlobSource`."""
+
+    def blob_length(self, blob_id: BlobId) -> int:
+        """Return the plaintext length of a blob, or raise MissingBlobError."""
+
+    def read_ids(self, page_id: BlobId) -> bytes:
+        """Return an id page, or raise IntegrityError."""
+
+
+def content_ids(source: ContentSource, node: Node) -> Iterator[BlobId]:
+    """Yield the ids of a file's data blobs, in order.
+
+    Raises:
+        IntegrityError: an id page cannot be read.
+    """
+    return _ids_below(source, node.content, node.depth)
+
+
+def iter_spans(node: Node, source: ContentSource) -> Iterator[Span]:
     """Yield the spans of a file's blobs in ascending order of offset.
 
     Holes are in `extra.holes` and not in `content`; no blob straddles one.
 
     Args:
         node: a file.
-        blob_length: length of a blob's plaintext.
+        source: tells lengths and id pages.
 
     Raises:
         FormatError: the holes are impossible, or blobs and holes do not add up to the size;
             found at the end at the latest.
-        IntegrityError: whatever `blob_length` raises.
+        IntegrityError: a blob is unknown, or an id page cannot be read.
     """
     holes = node.extra.holes if node.extra is not None else ()
-    content = node.content
     size = node.size
+    blob_length = source.blob_length
     if len(holes) % 2:
         raise _impossible(node, "odd sparse map")
     position = 0
     next_hole = 0
-    for at in range(0, len(content), BLOB_ID_LENGTH):
+    for blob_id in content_ids(source, node):
         while next_hole < len(holes) and holes[next_hole] == position:
             position += _hole_length(node, holes[next_hole + 1])
             next_hole += 2
-        blob_id = BlobId(content[at : at + BLOB_ID_LENGTH])
         length = blob_length(blob_id)
         end = position + length
         if end > size or (next_hole < len(holes) and holes[next_hole] < end):
@@ -57,6 +76,15 @@ def iter_holes(node: Node) -> Iterator[tuple[int, int]]:
         holes = node.extra.holes
         for at in range(0, len(holes) - 1, 2):
             yield holes[at], holes[at + 1]
+
+
+def _ids_below(source: ContentSource, content: bytes, depth: int) -> Iterator[BlobId]:
+    ids = list_ids(content)
+    if depth == 0:
+        yield from ids
+        return
+    for page_id in ids:
+        yield from _ids_below(source, source.read_ids(page_id), depth - 1)
 
 
 def _hole_length(node: Node, length: int) -> int:

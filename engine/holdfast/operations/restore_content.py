@@ -84,7 +84,9 @@ class ContentWindow:
         """Take a file whose name is free."""
         content = node.content
         extra = node.extra
-        if len(content) == BLOB_ID_LENGTH and (extra is None or not extra.holes):
+        if len(content) == BLOB_ID_LENGTH and (
+            extra is None or (not extra.holes and not extra.depth)
+        ):
             self._whole.setdefault(BlobId(content), []).append((directory, node))
             self._files += 1
             self._bytes += node.size
@@ -207,7 +209,7 @@ class ContentWindow:
     def _add_pieces(self, file: TargetFile) -> None:
         """Plan all pieces of a new file; may flush in between."""
         try:
-            for offset, length, blob_id in iter_spans(file.node, self._source.blob_length):
+            for offset, length, blob_id in iter_spans(file.node, self._source):
                 self._place(file, offset, length, blob_id)
         except IntegrityError as error:
             self._writer.abandon(file)
@@ -228,7 +230,7 @@ class ContentWindow:
         file = TargetFile(directory, node, rewrite=True)
         differs = found.st_size != node.size
         try:
-            for offset, length, blob_id in iter_spans(node, self._source.blob_length):
+            for offset, length, blob_id in iter_spans(node, self._source):
                 if self._hash(read_at(fd, offset, length)) != blob_id:
                     differs = True
                     self._place(file, offset, length, blob_id)
@@ -328,7 +330,7 @@ def content_equals(
     try:
         return all(
             hash_data(read_at(fd, offset, length)) == blob_id
-            for offset, length, blob_id in iter_spans(node, source.blob_length)
+            for offset, length, blob_id in iter_spans(node, source)
         )
     except IntegrityError:
         return False

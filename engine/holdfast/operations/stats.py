@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.errors import IntegrityError
-from holdfast.format.node import NodeType, decode_page
 from holdfast.format.snapshot import Snapshot
 from holdfast.ids import BlobId
+from holdfast.operations.references import iter_references
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
 
@@ -93,18 +92,11 @@ def repository_stats(
 def _referenced(repository: Repository, snapshots: Sequence[Snapshot]) -> set[BlobId]:
     """Return the ids of all blobs, pages included, that the snapshots refer to."""
     referenced: set[BlobId] = set()
-    level: set[BlobId] = {page for snapshot in snapshots for page in snapshot.root_pages}
+    roots = {page for snapshot in snapshots for page in snapshot.root_pages}
     with BlobReader(repository) as reader:
-        while level:
-            referenced |= level
-            below: set[BlobId] = set()
-            for page_id, found in reader.fetch_pages(level):
-                if isinstance(found, IntegrityError):
-                    raise found
-                for node in decode_page(bytes(found), page_id.hex()):
-                    target = below if node.type == NodeType.DIRECTORY else referenced
-                    target.update(node.blob_ids)
-            level = below - referenced
+        for page_id, blobs in iter_references(reader, roots):
+            referenced.add(page_id)
+            referenced.update(blobs)
     return referenced
 
 

@@ -32,6 +32,18 @@ _LOCK_FILE_SIZE: Final = 64 * (_MAX_READERS + 64)
 _LARGE: Final = 128 << 20
 _DATABASES: Final = (b"meta", b"objects", b"packs", b"blobs", b"snapshots", b"tree_slices")
 
+_DAMAGE: Final = (
+    lmdb.BadChecksumError,
+    lmdb.BadTxnError,
+    lmdb.CorruptedError,
+    lmdb.IncompatibleError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.ProblemError,
+)
+"""What LMDB says when it meets pages that make no sense."""
+
 Transaction: TypeAlias = Any
 Database: TypeAlias = Any
 
@@ -111,6 +123,11 @@ class Cache:
     def spoil(self) -> None:
         """Have the cache rebuilt when it is opened next: what was being written is incomplete."""
         self._spoilt = True
+
+    def damaged(self, error: Exception) -> CacheError:
+        """Return what to raise where the content makes no sense; the next opening rebuilds it."""
+        self.spoil()
+        return CacheError(self.directory, f"it is damaged ({error}); the next run builds it anew")
 
     def database(self, name: bytes) -> Database:
         """Return the handle of a database."""
@@ -259,6 +276,8 @@ class Cache:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except _DAMAGE as error:
+            raise self.damaged(error) from error
         except (lmdb.Error, OSError) as error:
             raise CacheError(self.directory, str(error)) from error
 

@@ -166,14 +166,15 @@ class PackStream:
         self._used -= length - len(data)
         self.take(blob_id, length)
 
-    def _begin(self) -> None:
+    def _begin(self) -> _OpenPack:
         header = self._new_header()
         writer = self._backend.open_writer(pack_name(header.pack_id))
-        self._pack = _OpenPack(header, writer)
+        pack = self._pack = _OpenPack(header, writer)
         self._slice_size = header.slice_size
-        self._write(self._pack, header.raw)
+        self._write(pack, header.raw)
         if not len(self._buffer):
             self._next_buffer()
+        return pack
 
     def _next_buffer(self) -> None:
         self._buffer = (

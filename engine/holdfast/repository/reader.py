@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from holdfast.errors import HashMismatchError, IntegrityError, NotFoundError
-from holdfast.format.node import Node, decode_page
+from holdfast.format.node import Node, decode_ids, decode_page
 from holdfast.format.pack import PACK_HEADER_LENGTH, BlobKind, PackHeader, open_header, open_slice
 from holdfast.hashing import KeyedHash
 from holdfast.ids import BlobId
@@ -36,6 +36,13 @@ class BlobSource(Protocol):
 
     def read_page(self, page_id: BlobId) -> list[Node]:
         """Return one page of a directory.
+
+        Raises:
+            IntegrityError: it is damaged or missing.
+        """
+
+    def read_ids(self, page_id: BlobId) -> bytes:
+        """Return an id page of a long file: concatenated ids.
 
         Raises:
             IntegrityError: it is damaged or missing.
@@ -109,6 +116,10 @@ class BlobReader:
     def read_page(self, page_id: BlobId) -> list[Node]:
         """Return one page of a directory; see `BlobSource`."""
         return decode_page(self.read(page_id, BlobKind.TREE), page_id.hex())
+
+    def read_ids(self, page_id: BlobId) -> bytes:
+        """Return an id page of a long file; see `BlobSource`."""
+        return decode_ids(self.read(page_id, BlobKind.TREE), page_id.hex())
 
     def read(self, blob_id: BlobId, kind: BlobKind = BlobKind.DATA) -> bytes:
         """Return one blob, verified; of several places the first that is sound.

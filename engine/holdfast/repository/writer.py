@@ -124,12 +124,11 @@ class Writer:
 
     def add_page(self, nodes: list[Node]) -> bytes:
         """Store one page of a directory unless it is known; return its id."""
-        page = encode_page(nodes)
-        blob_id = self._tree_hash(page)
-        if blob_id not in self.new and not self._contains(blob_id):
-            self.tree.add(blob_id, page)
-            self.count(blob_id, len(page))
-        return blob_id
+        return self._add_tree(encode_page(nodes))
+
+    def add_ids(self, ids: bytes) -> bytes:
+        """Store one id page (concatenated ids) unless it is known; return its id."""
+        return self._add_tree(ids)
 
     def flush(self) -> None:
         """Make all packs and their index objects durable; nothing is committed yet."""
@@ -176,6 +175,13 @@ class Writer:
         if self._journal is not None:
             self._journal.close(committed=True)
             self._journal = None
+
+    def _add_tree(self, data: bytes) -> bytes:
+        blob_id = self._tree_hash(data)
+        if not self.knows(blob_id):
+            self.tree.add(blob_id, data)
+            self.count(blob_id, len(data))
+        return blob_id
 
     def _stream(
         self, kind: BlobKind, slice_size: int, threads: int, level: int | None

@@ -15,7 +15,7 @@ KEY = bytes(range(32))
     ("profile", "limit", "max_size"),
     [
         (Profile.FILES, 32 * 1024, 512 * 1024),
-        (Profile.DUMP, 2 * 1024, 32 * 1024),
+        (Profile.DUMP, 1024, 16 * 1024),
         (Profile.PAGES, 8 * 1024, 8 * 1024),
         (Profile.IMAGE, 16 * 1024, 256 * 1024),
     ],

@@ -11,6 +11,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 from holdfast.crypto.aead import Suite
 from holdfast.crypto.kdf import Argon2Parameters
 from holdfast.crypto.keys import Subkeys
-from holdfast.crypto.secrets import KeyFile, Password, RecoveryKey
+from holdfast.crypto.secrets import KeyFile, Password, RecoveryKey, Secret
 from holdfast.findings import Finding
 from holdfast.format.config import Config, decode_config, encode_config
 from holdfast.format.envelope import Envelope, ObjectKind
@@ -58,7 +59,7 @@ ROOT_KEY = bytes(range(100, 132))
 REPOSITORY_ID = bytes(range(16))
 KEYS = Subkeys.derive(ROOT_KEY, REPOSITORY_ID)
 ID = ObjectId("00112233445566778899aabbccddeeff")
-SECRETS = {
+SECRETS: dict[str, Secret] = {
     "keyslot_password": Password("correct horse battery staple"),
     "keyslot_key_file": KeyFile(bytes(range(32))),
     "keyslot_recovery": RecoveryKey(bytes(range(32, 64))),
@@ -99,6 +100,7 @@ PAGE = [
             xattrs=((b"user.a", b"\0\xff"),),
             holes=(0, 4096, 8192, 2**39),
             atime_ns=7,
+            depth=1,
         ),
     ),
     Node(
@@ -272,13 +274,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Callable[[bytes], object]]] = {
     "snapshot": (make_snapshot, read_snapshot),
     "index": (make_index, read_index),
     "pack": (make_pack, read_pack),
-    **{
-        kind: (
-            lambda kind=kind: make_keyslot(kind),
-            lambda data, kind=kind: read_keyslot(kind, data),
-        )
-        for kind in SECRETS
-    },
+    **{kind: (partial(make_keyslot, kind), partial(read_keyslot, kind)) for kind in SECRETS},
 }
 # HPKE makes its own ephemeral keys, so these bytes differ each time and are only read.
 UNREPEATABLE = {"keyslot_recovery"}

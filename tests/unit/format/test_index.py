@@ -69,7 +69,7 @@ def test_what_an_entry_tells() -> None:
 def test_contradictions_are_refused(changes: dict[str, object]) -> None:
     assert decode_index(encode_index([entry_of([7, 8])]), "name")
     with pytest.raises(FormatError):
-        decode_index(encode_index([entry_of([7, 8], **changes)]), "name")
+        decode_index(encode_index([entry_of([7, 8], 1, **changes)]), "name")
 
 
 def test_pack_longer_than_offsets_can_say_is_refused() -> None:

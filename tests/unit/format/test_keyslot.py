@@ -24,7 +24,7 @@ from holdfast.hashing import trailer
 REPOSITORY_ID = bytes(range(16))
 ROOT_KEY = b"R" * 32
 ARGON2 = Argon2Parameters()
-SECRETS = {
+SECRETS: dict[str, tuple[Secret, Secret]] = {
     "password": (Password("correct horse"), Password("correct horse ")),
     "key-file": (KeyFile(b"k" * 32), KeyFile(b"j" * 32)),
     "recovery": (RecoveryKey(b"s" * 32), RecoveryKey(b"t" * 32)),

@@ -77,7 +77,7 @@ def test_the_same_stream_again_adds_nothing(repository: Repository, tmp_path: Pa
     assert one.stats.bytes_added >= len(DATA)
     assert two.parent == one.snapshot
     assert two.stats.files_unmodified == 1
-    assert two.stats.bytes_added < 1000, "only the page with the new time"
+    assert two.stats.blobs_added == 1, "only the page with the new time"
     assert three.stats.files_changed == 1
     assert three.stats.bytes_added < 100_000
 
@@ -90,16 +90,18 @@ def test_names_that_are_no_file_names(name: bytes, repository: Repository, tmp_p
 
 
 def test_a_stream_that_cannot_be_read(repository: Repository, tmp_path: Path) -> None:
-    with open(tmp_path / "file", "wb", buffering=0) as write_only:
-        with pytest.raises(SourceError, match="bad file descriptor"):
-            backup_stream(repository, write_only, b"x", OPTIONS)
+    with (
+        open(tmp_path / "file", "wb", buffering=0) as write_only,
+        pytest.raises(SourceError, match="bad file descriptor"),
+    ):
+        backup_stream(repository, write_only, b"x", OPTIONS)
     assert repository.snapshots() == []
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("import sys; print('x' * 9999); sys.exit('no such database')", "exit code 1: no such"),
+        ("import sys; print('x' * 9999); sys.exit('no such database')", "exit code 1"),
         ("import os; os.kill(os.getpid(), 9)", "signal 9"),
         ("raise SystemExit(7)", "exit code 7"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.backends.base import Backend
 from holdfast.format.pack import BlobKind
+from holdfast.ids import ObjectId
 from holdfast.operations.check import CheckOptions, CheckResult, check
 from holdfast.policy.subset import ALL_DATA, DataSubset
 from holdfast.repository.layout import pack_name
@@ -50,13 +51,13 @@ def repository(backend: Backend, source: Path, tmp_path: Path) -> Iterator[Repos
         yield opened
 
 
-def pack_of(repository: Repository, kind: BlobKind) -> str:
+def pack_of(repository: Repository, kind: BlobKind) -> ObjectId:
     return next(entry.pack_id for entry in packs_of(repository) if entry.kind == kind)
 
 
 def change_pack(repository: Repository, kind: BlobKind, change: Callable[[bytes], bytes]) -> str:
     pack_id = pack_of(repository, kind)
-    name = pack_name(packs_of(repository)[0].pack_id.__class__(pack_id))
+    name = pack_name(pack_id)
     replace_object(repository.backend, name, change(repository.backend.read(name)))
     return pack_id
 
@@ -113,9 +114,7 @@ def test_a_missing_pack(options: CheckOptions, repository: Repository, source: P
 
 def test_a_missing_pack_of_trees(repository: Repository, source: Path) -> None:
     lost = pack_of(repository, BlobKind.TREE)
-    repository.backend.delete(
-        pack_name(next(e.pack_id for e in packs_of(repository) if e.pack_id == lost))
-    )
+    repository.backend.delete(pack_name(lost))
     result = check(repository)
     assert [d.name for d in result.damage] == [lost]
     assert [found.path for found in result.files] == ["/"]

@@ -15,7 +15,7 @@ def _spans(lengths: list[int], holes: tuple[int, ...], size: int) -> list[tuple[
     content = b"".join(source.add_blob(b"%d" % i + b"x" * (n - 1)) for i, n in enumerate(lengths))
     extra = NodeExtra(holes=holes) if holes else None
     node = file_node(source, b"f", content=content, size=size, extra=extra)
-    return [(offset, length) for offset, length, _ in iter_spans(node, source.blob_length)]
+    return [(offset, length) for offset, length, _ in iter_spans(node, source)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_missing_blobs() -> None:
     node = file_node(source, b"f", b"x")
     source.blobs.clear()
     with pytest.raises(MissingBlobError):
-        list(iter_spans(node, source.blob_length))
+        list(iter_spans(node, source))
 
 
 def test_holes() -> None:

@@ -10,6 +10,7 @@ from holdfast.backends.base import ObjectWriter
 from holdfast.backends.memory import MemoryBackend
 from holdfast.errors import IntegrityError, OutOfSpaceError
 from holdfast.format.pack import PACK_END_LENGTH, PACK_HEADER_LENGTH, BlobKind
+from holdfast.hashing import Bytes
 from holdfast.ids import BlobId
 from holdfast.repository.pack_stream import TAIL_ROOM
 from holdfast.repository.reader import BlobReader
@@ -150,7 +151,7 @@ class _FullWriter:
         self._backend = backend
         self._inner = inner
 
-    def write(self, data: bytes) -> None:  # type: ignore[override]
+    def write(self, data: Bytes) -> None:
         self._backend.room -= len(data)
         if self._backend.room < 0:
             raise OutOfSpaceError("memory", "packs", "full")

@@ -21,7 +21,13 @@ from holdfast.crypto.keys import new_data_key
 from holdfast.crypto.secrets import read_key_file
 from holdfast.format.envelope import ObjectKind
 from holdfast.format.index import PackEntry, encode_index
-from holdfast.format.pack import PACK_END_LENGTH, PACK_HEADER_LENGTH, BlobKind, make_header, wrap_data_key
+from holdfast.format.pack import (
+    PACK_END_LENGTH,
+    PACK_HEADER_LENGTH,
+    BlobKind,
+    make_header,
+    wrap_data_key,
+)
 from holdfast.format.snapshot import Commit, Snapshot, encode_commit, seal_snapshot
 from holdfast.ids import new_object_id
 from holdfast.repository import layout
@@ -56,7 +62,9 @@ def add_blobs(repository: Repository, count: int) -> None:
             stored = PACK_HEADER_LENGTH + slices * _SLICE_STORED + PACK_END_LENGTH
             lengths = array("I", [_BLOB_SIZE]) * PACK_BLOBS
             sizes = array("I", [_SLICE_STORED]) * slices
-            entries.append(PackEntry(header.raw, stored, sizes, lengths, os.urandom(32 * PACK_BLOBS)))
+            entries.append(
+                PackEntry(header.raw, stored, sizes, lengths, os.urandom(32 * PACK_BLOBS))
+            )
             path = Path(backend.location) / layout.pack_name(header.pack_id)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -81,7 +89,9 @@ def add_blobs(repository: Repository, count: int) -> None:
             sealed=seal_snapshot(snapshot, keys.snapshots, repository.repository_id),
         )
         name = layout.snapshot_name(snapshot.id)
-        backend.create(name, repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit)))
+        backend.create(
+            name, repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
+        )
         writer.close_journal()
 
 

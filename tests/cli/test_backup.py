@@ -283,7 +283,7 @@ def test_cat_writes_the_bytes_of_a_file(
     big = os.urandom(3_000_000)
     (source / "big").write_bytes(big)
     hold("backup", source, "--profile", "dump")
-    monkeypatch.setattr("holdfast_cli.commands.cat._WINDOW", 100_000)
+    monkeypatch.setattr("holdfast.operations.read_file._WINDOW", 100_000)
     assert hold("cat", f"latest:{source}/big").out_bytes == big
     assert hold("cat", f"latest:{source}/inner/b.bin").out_bytes == NOISE
     assert hold("cat", f"latest:{source}/inner", code=2).err == (

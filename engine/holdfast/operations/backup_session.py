@@ -175,6 +175,8 @@ class BackupSession:
         if options.dry_run or (options.skip_if_unchanged and not self.differs):
             self.writer.flush()
             self._count()
+            if self._partial is not None and not options.dry_run:
+                self._delete_quietly(self._partial)
         else:
             snapshot_id = self._commit(root, partial=False)
             self.writer.close_journal()

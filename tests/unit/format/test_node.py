@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import FormatError
 from holdfast.format.node import (
+    MAX_DEPTH,
     MAX_PAGE_NODES,
     MIN_PAGE_NODES,
     Node,
@@ -71,6 +72,13 @@ def test_impossible_nodes_are_refused(change: dict[str, object]) -> None:
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="not a page"):
         decode_page(data, "name")
+
+
+@pytest.mark.parametrize("depth", [-1, MAX_DEPTH + 1])
+def test_impossible_depths_are_refused(depth: int) -> None:
+    node = msgspec.structs.replace(make_node(b"a"), extra=NodeExtra(depth=depth))
+    with pytest.raises(FormatError, match="impossible node"):
+        decode_page(encode_page([node]))
 
 
 def test_fields_of_later_versions_are_passed_over() -> None:

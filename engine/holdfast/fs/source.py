@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from holdfast.format.node import NodeType
 
@@ -26,6 +26,8 @@ NODE_TYPES: Final = {
     stat.S_IFCHR: NodeType.CHARACTER_DEVICE.value,
     stat.S_IFBLK: NodeType.BLOCK_DEVICE.value,
 }
+Xattrs: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""(name, value) pairs in ascending order of name."""
 _NO_XATTRS: Final = frozenset((errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
 CACHE_TAG: Final = b"CACHEDIR.TAG"
 _CACHE_SIGNATURE: Final = b"Signature: 8a477f597d28d172789f06886806bc55"
@@ -52,16 +54,17 @@ def list_names(path: bytes) -> list[bytes]:
     return names
 
 
-def read_xattrs(path: bytes) -> tuple[tuple[bytes, bytes], ...]:
+def read_xattrs(path: bytes | int) -> Xattrs:
     """Return all extended attributes, POSIX ACLs among them, sorted by name.
 
+    Of a path's entry itself, or of the file open as a descriptor, which saves the look-up.
     Attributes that vanish meanwhile are left out; a file system without any has none.
 
     Raises:
         OSError: they cannot be read.
     """
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(path) if isinstance(path, int) else _list_of_entry(path)
     except OSError as error:
         if error.errno in _NO_XATTRS:
             return ()
@@ -71,11 +74,16 @@ def read_xattrs(path: bytes) -> tuple[tuple[bytes, bytes], ...]:
     found: list[tuple[bytes, bytes]] = []
     for name in names:
         try:
-            found.append((os.fsencode(name), os.getxattr(path, name, follow_symlinks=False)))
+            follow = isinstance(path, int)  # a descriptor is no link, and os insists on True
+            found.append((os.fsencode(name), os.getxattr(path, name, follow_symlinks=follow)))
         except OSError as error:
             if error.errno != errno.ENODATA:
                 raise
     return tuple(sorted(found))
+
+
+def _list_of_entry(path: bytes) -> list[str]:
+    return os.listxattr(path, follow_symlinks=False)
 
 
 def data_extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:

@@ -35,6 +35,17 @@ _utime = os.utime
 _close = os.close
 
 
+def is_plain(tree: TargetTree, directory: TargetDirectory, node: Node) -> bool:
+    """Tell whether a new file gets its owner and mode right by being created."""
+    return (
+        node.extra is None
+        and node.uid == tree.uid
+        and node.gid == directory.new_gid
+        and not node.mode & tree.masked_bits
+        and not directory.inherits_acl
+    )
+
+
 def write_whole(tree: TargetTree, directory: TargetDirectory, node: Node, data: Bytes) -> None:
     """Create a file, with content, metadata and all.
 
@@ -50,13 +61,7 @@ def write_whole(tree: TargetTree, directory: TargetDirectory, node: Node, data: 
     if dir_fd < 0:
         dir_fd = tree.open(directory)
     mode = node.mode
-    plain = (
-        node.uid == tree.uid
-        and node.gid == directory.new_gid
-        and not mode & tree.masked_bits
-        and node.extra is None
-        and not directory.inherits_acl
-    )
+    plain = is_plain(tree, directory, node)
     name = node.name
     fd = _open(name, CREATE_FLAGS, mode if plain else 0o600, dir_fd=dir_fd)
     try:

@@ -82,6 +82,8 @@ class TargetTree:
         self.masked_bits = 0o7000 | _umask()
         """Mode bits that a new file lacks even if asked for."""
         self._open: deque[TargetDirectory] = deque()
+        self.on_close: Callable[[], None] = do_nothing
+        """Called before descriptors of directories are closed: who uses them must finish."""
 
     def __enter__(self) -> TargetTree:
         return self
@@ -150,6 +152,7 @@ class TargetTree:
     def close_directory(self, directory: TargetDirectory) -> None:
         """Close a directory that is not needed any more."""
         if directory.fd >= 0 and directory.parent is not None:
+            self.on_close()
             os.close(directory.fd)
             directory.fd = -1
             self._open.remove(directory)
@@ -250,9 +253,11 @@ class TargetTree:
             self._note_inheritance(directory)
         self._open.append(directory)
         if len(self._open) > MAX_OPEN:
-            oldest = self._open.popleft()
-            os.close(oldest.fd)
-            oldest.fd = -1
+            self.on_close()
+            for _ in range(MAX_OPEN // 2):
+                oldest = self._open.popleft()
+                os.close(oldest.fd)
+                oldest.fd = -1
         return fd
 
     def _note_inheritance(self, directory: TargetDirectory) -> None:
@@ -278,6 +283,10 @@ class TargetTree:
                 os.fchmod(fd, stat.S_IMODE(mode) | 0o700)
             except EntryError:
                 pass  # writing into it will tell
+
+
+def do_nothing() -> None:
+    """Nobody else uses the descriptors."""
 
 
 def _umask() -> int:

@@ -107,6 +107,8 @@ def restore(
                 except BaseException:
                     window.abandon()
                     raise
+                finally:
+                    window.close()
                 ticker.tick(final=True)
         problems.report_tallies()
     finally:

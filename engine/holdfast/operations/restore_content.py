@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from holdfast.errors import HashMismatchError, IntegrityError, MissingBlobError
+from holdfast.errors import HashMismatchError, IntegrityError, MissingBlobError, TargetError
 from holdfast.format.node import Node, NodeType
 from holdfast.fs.source import describe
 from holdfast.fs.target_file import (
@@ -29,6 +29,7 @@ from holdfast.hashing import Bytes, KeyedHash
 from holdfast.ids import BLOB_ID_LENGTH, BlobId
 from holdfast.operations.file_content import iter_holes, iter_spans
 from holdfast.operations.restore_types import LinkKey, RestoreCounts, link_key
+from holdfast.operations.restore_writers import WriterThreads
 from holdfast.policy.overwrite import may_rewrite_in_place
 from holdfast.repository.reader import BlobSource
 
@@ -71,6 +72,7 @@ class ContentWindow:
         self._verify = verify
         self._on_tick = on_tick
         self._writer = FileWriter(tree)
+        self._threads = WriterThreads(tree, self._note_written)
         self._whole: dict[BlobId, list[Entry]] = {}
         self._parts: dict[BlobId, list[tuple[TargetFile, int]]] = {}
         self._files = 0
@@ -134,6 +136,7 @@ class ContentWindow:
         ids.update(dict.fromkeys(self._parts))
         if ids:
             self._fetch(ids)
+        self._threads.drain()
         for blob_id in (*self._whole, *self._parts):
             error = MissingBlobError("data", blob_id.hex(), "the storage did not deliver it")
             self._deliver(blob_id, error)
@@ -145,8 +148,17 @@ class ContentWindow:
             action()
         self._on_tick()
 
+    def close(self) -> None:
+        """End the threads; harmless if repeated."""
+        self._threads.close()
+
     def abandon(self) -> None:
-        """Remove unfinished files: the run ends early."""
+        """Finish what is at hand and remove unfinished files: the run ends early."""
+        try:
+            self._threads.drain()
+        except TargetError:
+            pass  # it is why the run ends, or would have ended it
+        self._threads.close()
         self._writer.abandon_all()
 
     def _fetch(self, ids: Iterable[BlobId]) -> None:
@@ -177,9 +189,20 @@ class ContentWindow:
             reason = f"it has {len(data)} bytes instead of {node.size}"
             self._damaged(directory, node, HashMismatchError("content", node.content.hex(), reason))
             return
+        if self._threads.take(directory, node, data):
+            return
         try:
             write_whole(self._tree, directory, node, data)
         except EntryError as error:
+            self._note_written(directory, node, error)
+        else:
+            self._note_written(directory, node, None)
+
+    def _note_written(
+        self, directory: TargetDirectory, node: Node, error: Exception | None
+    ) -> None:
+        """Count a whole file, or report it."""
+        if error is not None:
             self._failed(directory, node, error)
             return
         counts = self._counts

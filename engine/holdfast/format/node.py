@@ -159,7 +159,7 @@ def decode_page(data: bytes, name: str = "") -> list[Node]:
             or not 1 <= node.type <= 7
             or not 0 <= node.mode <= 0o7777
             or node.size < 0
-            or not 0 <= node.depth <= MAX_DEPTH
+            or (node.extra is not None and not 0 <= node.extra.depth <= MAX_DEPTH)
         ):
             raise FormatError("tree", name, f"impossible node {node.name!r}")
     return nodes

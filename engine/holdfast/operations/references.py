@@ -12,6 +12,7 @@ from holdfast.repository.reader import BlobReader
 
 _NODES: Final = 0
 """A page of nodes; larger numbers are the depth of a page of ids."""
+_DIRECTORY: Final = NodeType.DIRECTORY.value
 
 
 def iter_references(
@@ -58,13 +59,13 @@ def _names(
     if depth > _NODES:
         ids = list_ids(decode_ids(page, page_id.hex()))
         return (ids, []) if depth == 1 else ([], [(below, depth - 1) for below in ids])
-    data: list[BlobId] = []
+    contents: list[bytes] = []
     pages: list[tuple[BlobId, int]] = []
     for node in decode_page(page, page_id.hex()):
-        if node.type == NodeType.DIRECTORY:
+        if node.type == _DIRECTORY:
             pages += [(below, _NODES) for below in node.blob_ids]
-        elif node.depth:
-            pages += [(below, node.depth) for below in node.blob_ids]
+        elif node.extra is not None and node.extra.depth:
+            pages += [(below, node.extra.depth) for below in node.blob_ids]
         else:
-            data += node.blob_ids
-    return data, pages
+            contents.append(node.content)
+    return list_ids(b"".join(contents)), pages

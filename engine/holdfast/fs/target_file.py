@@ -46,6 +46,29 @@ def is_plain(tree: TargetTree, directory: TargetDirectory, node: Node) -> bool:
     )
 
 
+def write_plain(dir_fd: int, node: Node, data: bytes) -> None:
+    """Create a file of which `is_plain` holds, in an open directory. On an error nothing is left.
+
+    Raises:
+        OSError, OverflowError, ValueError: it cannot be written.
+
+    Cost: 4 system calls and 2 us. Uses no shared state: for threads.
+    """
+    name = node.name
+    fd = _open(name, CREATE_FLAGS, node.mode, dir_fd=dir_fd)
+    try:
+        written = _write(fd, data)
+        if written != len(data):
+            _write_all(fd, memoryview(data)[written:], written)
+        mtime_ns = node.mtime_ns
+        _utime(fd, ns=(mtime_ns, mtime_ns))
+    except BaseException:
+        _close(fd)
+        _unlink_quietly(name, dir_fd)
+        raise
+    _close(fd)
+
+
 def write_whole(tree: TargetTree, directory: TargetDirectory, node: Node, data: Bytes) -> None:
     """Create a file, with content, metadata and all.
 

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from holdfast.format.node import Node
-from holdfast.fs.target_file import is_plain, write_whole
+from holdfast.fs.target_file import is_plain, write_plain, write_whole
 from holdfast.fs.target_problems import EntryError
 from holdfast.fs.target_tree import TargetDirectory, TargetTree, do_nothing
 from holdfast.hashing import Bytes
@@ -107,9 +107,14 @@ class WriterThreads:
             self._pool = ThreadPoolExecutor(_THREADS, "holdfast-write")
             self._interval_s = sys.getswitchinterval()
             sys.setswitchinterval(_SWITCH_S)
-        self._pending.append((self._pool.submit(_write, self._tree, ready), ready))
+        self._pending.append((self._pool.submit(_write, ready), ready))
         for directory, node, data in late:
-            self._outcome(directory, node, _write_one(self._tree, directory, node, data))
+            try:
+                write_whole(self._tree, directory, node, data)
+            except EntryError as error:
+                self._outcome(directory, node, error)
+            else:
+                self._outcome(directory, node, None)
         while len(self._pending) > _MOST_PENDING:
             self._collect()
 
@@ -123,16 +128,14 @@ class WriterThreads:
             self._outcome(directory, node, error)
 
 
-def _write(tree: TargetTree, items: list[Item]) -> list[Exception | None]:
+def _write(items: list[Item]) -> list[Exception | None]:
     """Write a batch; runs in a thread and touches nothing but the files."""
-    return [_write_one(tree, directory, node, data) for directory, node, data in items]
-
-
-def _write_one(
-    tree: TargetTree, directory: TargetDirectory, node: Node, data: bytes
-) -> Exception | None:
-    try:
-        write_whole(tree, directory, node, data)
-    except EntryError as error:
-        return error
-    return None
+    errors: list[Exception | None] = []
+    for directory, node, data in items:
+        try:
+            write_plain(directory.fd, node, data)
+        except EntryError as error:
+            errors.append(error)
+        else:
+            errors.append(None)
+    return errors

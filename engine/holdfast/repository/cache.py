@@ -30,7 +30,7 @@ _MAX_READERS: Final = 1024
 _LOCK_FILE_SIZE: Final = 64 * (_MAX_READERS + 64)
 """More than LMDB needs: a cache line for each reader and a few for itself."""
 _LARGE: Final = 128 << 20
-_DATABASES: Final = (b"meta", b"objects", b"packs", b"blobs", b"snapshots", b"tree_slices")
+_DATABASES: Final = (b"meta", b"objects", b"packs", b"blobs", b"snapshots")
 
 _DAMAGE: Final = (
     lmdb.BadChecksumError,
@@ -71,7 +71,9 @@ class _Environment:
         # A page past the end of a truncated file would end the process with SIGBUS: look before
         # the first page is touched.
         self.size = (self.env.info()["last_pgno"] + 1) * os.sysconf("SC_PAGE_SIZE")
-        if self.size > os.stat(f"{path}/data.mdb").st_size:
+        found = os.stat(f"{path}/data.mdb")
+        self.file = (found.st_dev, found.st_ino)
+        if self.size > found.st_size:
             self.env.close()
             raise lmdb.CorruptedError(f"{path} is cut off")
         self.databases: dict[bytes, Database] = {
@@ -79,6 +81,14 @@ class _Environment:
             name: self.env.open_db(name, dupsort=name == b"blobs", dupfixed=name == b"blobs")
             for name in _DATABASES
         }
+
+    def is_current(self) -> bool:
+        """Tell whether the path still leads to the file that is open."""
+        try:
+            found = os.stat(f"{self.path}/data.mdb")
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == self.file
 
 
 class Cache:
@@ -159,10 +169,11 @@ class Cache:
         """Give mapped pages back to the system; what `begin` began must be aborted.
 
         A look-up of a random id maps up to 64 KiB; after 10 million ids the whole file would
-        count as this process's memory. Does nothing while the environment is in use elsewhere.
+        count as this process's memory. Does nothing while the environment is in use elsewhere,
+        and nothing once another process has rebuilt the cache: numbers of packs are others there.
         """
         with _environments_lock:
-            if self._environment.users == 1 and not self._in_use:
+            if self._environment.users == 1 and not self._in_use and self._environment.is_current():
                 self._environment.env.close()
                 self._environment = _Environment(self._path)
                 self._environment.users = 1

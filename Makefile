@@ -44,7 +44,7 @@ test-pure: dev ## tests of the chunker without its C extension
 		sys.exit(pytest.main(['-q', 'tests/unit/chunking', 'tests/properties/test_chunking.py']))"
 
 golden: dev ## write golden files anew, after a decided change of the format
-	$(BIN)/python -m pytest tests/unit tests/golden -q --update-golden
+	$(BIN)/python -m pytest -q tests/unit/format --update-golden
 
 bench: venv ## compare with restic and borg (BENCH='--tree A B' passes options)
 	$(BIN)/python benchmarks/compare_peers.py --holdfast $(BIN)/holdfast $(BENCH)

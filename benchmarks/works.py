@@ -13,6 +13,7 @@ the first version and before anybody sees the second.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -142,6 +143,8 @@ class Bench:
         options = ["-rlpgoD", "--checksum", "--delete"] if source.exists() else ["-a"]
         self._say(f"source: {version}")
         output_of(Command(arguments=("rsync", *options, f"{version}/", f"{source}/")))
+        # Else the first program's fsyncs would wait for what was just copied.
+        os.sync()
 
     def _place(self, peer: Peer) -> Place:
         return Place(self._work_dir / peer.name)

@@ -18,7 +18,13 @@ from holdfast_cli.exit_codes import ExitCode, exit_code_of
 from holdfast_cli.options import COMPLETION_VARIABLE, read_environment
 from holdfast_cli.output.console import format_event
 from holdfast_cli.output.names import printable
-from holdfast_cli.output.streams import prepare_streams, silence_stdout, write_error, writing
+from holdfast_cli.output.streams import (
+    OutputError,
+    prepare_streams,
+    silence_stdout,
+    write_error,
+    writing,
+)
 from holdfast_cli.registry import build_program
 from holdfast_cli.signals import interruptible
 
@@ -35,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stream.flush()
         except HoldfastError as error:
             code = exit_code_of(error)
+            if isinstance(error, OutputError):
+                silence_stdout()  # else Python tries once more at exit and changes the exit code
             values = {field.name: getattr(error, field.name) for field in fields(error)}  # type: ignore[arg-type]
             _report(str(error), json=json, name=type(error).__name__, code=code, values=values)
         except click.exceptions.NoArgsIsHelpError as error:

@@ -14,6 +14,6 @@ class Finding(msgspec.Struct, frozen=True, array_like=True):
     """One problem, stored in snapshots and shown to people."""
 
     path: str
-    """The file or object concerned; file names decoded with surrogateescape."""
+    """The file or object concerned; bytes that are no UTF-8 are shown as escapes."""
     problem: str
     """What is wrong, as a clause: "permission denied"."""

@@ -4,7 +4,7 @@ A slot is the common header (suite 0), a msgpack body and the trailer. The body'
 AES-256-GCM over the root key with the repository id and the slot's parameters bound to it, so a
 slot cannot be moved between repositories and its cost parameters cannot be altered. For a
 recovery key the box is an HPKE message (RFC 9180 base mode, X-Wing, HKDF-SHA256,
-ChaCha20-Poly1305) to the public key that the slot carries.
+ChaCha20-Poly1305) to the recovery key's public half.
 
 Source: docs/format.md#key-slots.
 """

@@ -28,7 +28,7 @@ from holdfast.version import VERSION
 
 CHECKPOINT_S: Final = 30 * 60
 """A partial snapshot is committed this often, so that an interruption costs at most that."""
-CHECKPOINT_BLOBS: Final = 400_000
+CHECKPOINT_BLOBS: Final = 200_000
 """… and after this many new blobs, so that memory stays flat: 110 bytes a blob."""
 _MOST_FINDINGS: Final = 1000
 """Findings kept in a snapshot; all are reported while the backup runs."""

@@ -30,6 +30,7 @@ _MAX_READERS: Final = 1024
 _LOCK_FILE_SIZE: Final = 64 * (_MAX_READERS + 64)
 """More than LMDB needs: a cache line for each reader and a few for itself."""
 _LARGE: Final = 128 << 20
+_CACHE_TAG: Final = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of holdfast.\n"
 _DATABASES: Final = (b"meta", b"objects", b"packs", b"blobs", b"snapshots")
 
 _DAMAGE: Final = (
@@ -112,6 +113,7 @@ class Cache:
         self._environment: _Environment
         with self._translated():
             os.makedirs(directory, mode=0o700, exist_ok=True)
+            _tag(directory)
             with self._exclusive():
                 if self._crashed() or not self._attach():
                     self._discard()
@@ -291,6 +293,15 @@ class Cache:
             raise self.damaged(error) from error
         except (lmdb.Error, OSError) as error:
             raise CacheError(self.directory, str(error)) from error
+
+
+def _tag(directory: str) -> None:
+    """Mark the directory as a cache (bford.info/cachedir), so that backups can leave it out."""
+    try:
+        with open(os.path.join(directory, "CACHEDIR.TAG"), "x", encoding="ascii") as file:
+            file.write(_CACHE_TAG)
+    except FileExistsError:
+        pass
 
 
 def _reserve_lock_file(path: str) -> None:

@@ -31,6 +31,8 @@ from holdfast.repository.layout import pack_name
 TAIL_ROOM: Final = 4 << 20
 """Bytes of a buffer beyond one slice: more than any chunk and nearly any page."""
 _RECENT: Final = 16
+_MOST_PLAIN: Final = 2 << 30
+"""Plaintext of a pack: offsets are 32-bit integers, and zeros pack 10,000 to 1."""
 
 
 @dataclass(slots=True)
@@ -236,6 +238,8 @@ class PackStream:
         """Tell whether the slice in hand should be the last but a rest of this pack."""
         pack = self._pack
         assert pack is not None
+        if pack.slices * self._slice_size >= _MOST_PLAIN:
+            return True
         typical = max(self._recent)
         reserve = typical + PACK_END_LENGTH + 1024 + 4 * (len(pack.lengths) + pack.slices)
         while True:

@@ -126,7 +126,7 @@ def test_rebuilding_replaces_the_content(tmp_path: Path) -> None:
     cache = Cache(str(tmp_path))
     assert get(cache, b"new") == b"value"
     cache.close()
-    assert sorted(os.listdir(tmp_path)) == ["lmdb", "lock"]
+    assert sorted(os.listdir(tmp_path)) == ["CACHEDIR.TAG", "lmdb", "lock"]
 
 
 def test_rebuilding_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_rebuilding_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
         fail()
     assert get(cache, b"old") == b"value"
     cache.close()
-    assert sorted(os.listdir(tmp_path)) == ["lmdb", "lock"]
+    assert sorted(os.listdir(tmp_path)) == ["CACHEDIR.TAG", "lmdb", "lock"]
 
 
 def test_rebuilding_while_another_of_this_process_has_it_open(tmp_path: Path) -> None:

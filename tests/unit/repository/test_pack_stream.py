@@ -12,6 +12,7 @@ from holdfast.errors import IntegrityError, OutOfSpaceError
 from holdfast.format.pack import PACK_END_LENGTH, PACK_HEADER_LENGTH, BlobKind
 from holdfast.hashing import Bytes
 from holdfast.ids import BlobId
+from holdfast.repository import pack_stream
 from holdfast.repository.pack_stream import TAIL_ROOM
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
@@ -191,3 +192,19 @@ def test_failure_while_a_pack_is_made_durable_is_not_lost(tmp_path: Path) -> Non
         store_blobs(repository, blobs)
     repository.close()
     assert names_in(backend, "snapshots/") == []
+
+
+def test_a_pack_ends_before_its_offsets_overflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_stream, "_MOST_PLAIN", 1 << 20)
+    repository = open_repository(create(), tmp_path / "cache")
+    # Zeros with a counter: distinct blobs that pack to next to nothing.
+    blobs = [number.to_bytes(8, "big") + bytes(32_000) for number in range(200)]
+    ids = store_blobs(repository, blobs)
+    data = [entry for entry in packs_of(repository) if entry.kind == BlobKind.DATA]
+    plain = [sum(entry.lengths) for entry in data]
+    assert sum(plain) == sum(map(len, blobs))
+    assert max(plain) <= (1 << 20) + 2 * SLICE_SIZE
+    with BlobReader(repository) as reader:
+        assert [reader.read(blob_id) for blob_id in ids] == blobs

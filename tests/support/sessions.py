@@ -113,6 +113,12 @@ def backup(repository: Repository, *paths: Path | bytes, **options: object) -> B
     return backup_paths(repository, raw, BackupOptions(**values))  # type: ignore[arg-type]
 
 
+def pages_above(source: Path) -> int:
+    """Most blobs that an unchanged source adds: others use /tmp too, and "/" and the directories
+    between may have changed meanwhile. A page each, and no data."""
+    return len(source.parents)
+
+
 def snapshot_of(repository: Repository, result: BackupResult) -> Snapshot:
     return next(found for found in repository.snapshots() if found.id == result.snapshot)
 

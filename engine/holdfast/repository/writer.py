@@ -75,7 +75,6 @@ class Writer:
         self._index_ids: list[str] = []
         self._uncached: list[tuple[str, list[PackEntry]]] = []
         self._journal: Journal | None = None
-        self._committed = False
         self.bytes_stored = 0
         """Bytes of packs made durable so far."""
         self.blobs_added = 0
@@ -171,7 +170,6 @@ class Writer:
         # snapshot is deleted, they stay trusted.
         self._uncached.clear()
         self.new.clear()
-        self._committed = True
         return CommittedSnapshot(snapshot, commit, data[-32:])
 
     def close_journal(self) -> None:

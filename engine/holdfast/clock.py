@@ -1,4 +1,4 @@
-"""The one place that reads the time, so that tests can bring their own."""
+"""The one place that reads the time, and waits, so that tests can bring their own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Return seconds since some fixed moment; never goes back."""
 
+    def sleep_s(self, seconds: float) -> None:
+        """Wait."""
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -26,3 +29,7 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Return seconds of the monotonic clock."""
         return time.monotonic()
+
+    def sleep_s(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)

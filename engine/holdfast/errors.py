@@ -19,6 +19,9 @@
     │  ├─ SnapshotNotFoundError
     │  ├─ AmbiguousSnapshotError
     │  ├─ PathNotFoundError
+    │  ├─ CommitVoidError            prune went on while a writer did not
+    │  ├─ ForgetFinalError
+    │  ├─ PruneBusyError
     │  └─ CacheError                 the local cache is unusable
     ├─ IntegrityError                stored bytes are not what was stored
     │  ├─ FormatError
@@ -251,6 +254,45 @@ class PathNotFoundError(RepositoryError):
         return (
             f"{self.path} is not in snapshot {self.snapshot[:12]}; `holdfast ls "
             f"{self.snapshot[:12]}` shows what is"
+        )
+
+
+@dataclass(eq=False)
+class CommitVoidError(RepositoryError):
+    """Prune went on without a commit: nobody relies on it, and it is made anew or given up.
+
+    `what` is what was to be committed.
+    """
+
+    what: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} was overtaken by `holdfast prune` and is not saved; run the command again"
+        )
+
+
+@dataclass(eq=False)
+class ForgetFinalError(RepositoryError):
+    """A forgotten snapshot cannot be brought back."""
+
+    snapshot: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"snapshot {self.snapshot[:12]} cannot be brought back: {self.reason}"
+
+
+@dataclass(eq=False)
+class PruneBusyError(RepositoryError):
+    """Other prunes were always faster."""
+
+    location: str
+
+    def __str__(self) -> str:
+        return (
+            f"others are pruning the repository at {self.location} right now; nothing was removed "
+            "twice, run prune again later"
         )
 
 

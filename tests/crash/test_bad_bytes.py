@@ -313,7 +313,7 @@ def test_restore_brings_back_what_is_left(sound: Sound, ram_path: Path) -> None:
         objects = spoilt(sound, name, how)
         lost = lost_blobs(sound, objects)
         with open_repository(store_of(objects), ram_path / f"{number}") as repository:
-            repository.load_index()
+            repository.load_view(for_writing=True)
             for snapshot in sound.snapshots:
                 affected = expected_damage(sound, snapshot, lost)
                 target = ram_path / f"{number}-{snapshot.id}"
@@ -342,7 +342,7 @@ def test_the_next_backup_heals_what_is_lost(
         store = store_of(sound.objects)
         if with_cache:
             with open_repository(store, work) as repository:
-                repository.load_index()
+                repository.load_view(for_writing=True)
         store.delete(name)
         assert_healed_by_backup(sound, store, work)
 
@@ -359,7 +359,7 @@ def test_the_next_backup_notices_damaged_trees(
         store = store_of(sound.objects)
         if with_cache:
             with open_repository(store, work) as repository:
-                repository.load_index()
+                repository.load_view(for_writing=True)
         data = bytearray(store.read(name))
         data[PACK_HEADER_LENGTH + 20] ^= 1
         store.delete(name)

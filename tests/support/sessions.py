@@ -48,6 +48,9 @@ class FakeClock:
         self.passed_s += self.step_s
         return self.passed_s
 
+    def sleep_s(self, seconds: float) -> None:
+        self.passed_s += seconds
+
 
 CLOCK = FakeClock()
 
@@ -96,7 +99,7 @@ def make_node(name: bytes, content: bytes = b"", size: int = 0) -> Node:
 
 def store_blobs(repository: Repository, blobs: Iterable[bytes]) -> list[BlobId]:
     """Store blobs as one committed snapshot with a file that holds them all; return their ids."""
-    repository.load_index()
+    repository.load_view(for_writing=True)
     with Writer(repository, level=1) as writer:
         data = list(blobs)
         ids = [BlobId(writer.add_data(blob)) for blob in data]
@@ -156,7 +159,7 @@ def contents_of(repository: Repository, snapshot: Snapshot, below: Path) -> dict
 
 def packs_of(repository: Repository) -> list[PackEntry]:
     """All packs that trusted index objects list."""
-    trusted = {index_id for item in repository.commits() for index_id in item.commit.index_ids}
+    trusted = repository.take_view().index_ids()
     return [entry for index_id in sorted(trusted) for entry in repository.read_index(index_id)]
 
 

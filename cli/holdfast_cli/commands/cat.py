@@ -105,9 +105,9 @@ def _config(repository: Repository) -> dict[str, Any]:
 
 
 def _snapshot(repository: Repository, name: str, wanted: SnapshotFilter) -> dict[str, Any]:
-    committed = {item.snapshot.id: item for item in repository.committed_snapshots()}
-    snapshot = resolve([item.snapshot for item in committed.values()], name, wanted)
-    commit = _plain(committed[snapshot.id].commit)
+    view = repository.take_view()
+    snapshot = resolve(view.snapshots, name, wanted)
+    commit = next(_plain(item.commit) for item in view.commits if item.id == snapshot.id)
     del commit["sealed"]  # what is in it is shown as the snapshot
     return {"snapshot": _plain(snapshot), "commit": commit}
 

@@ -7,9 +7,9 @@ seal -> pack -> backend; then index objects, then the snapshot. docs/architectur
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from holdfast.errors import ConfigurationError, SourceError
+from holdfast.errors import CommitVoidError, ConfigurationError, SourceError
 from holdfast.findings import Finding
 from holdfast.fs.read_ahead import ReadAhead
 from holdfast.fs.source import describe, display
@@ -47,28 +47,38 @@ def backup_paths(
         raise ConfigurationError("nothing to back up", "name at least one path")
     absolute = tuple(sorted({os.path.abspath(path) for path in paths}))
     session = BackupSession(repository, absolute, options, progress)
-    present = _existing(absolute, session.on_finding)
-    session.differs |= len(present) < len(absolute)
+    present = _existing(absolute, session)
     with session, ReadAhead() as ahead:
-        walk = TreeBackup(
-            session,
-            WalkOptions(
-                exclude=options.exclude,
-                exclude_caches=options.exclude_caches,
-                exclude_if_present=options.exclude_if_present,
-                exclude_larger_than=options.exclude_larger_than,
-                one_file_system=options.one_file_system,
-                with_atime=options.with_atime,
-                force=options.force,
-                check_reused=bool(repository.problems) or repository.index.has_absent_packs,
-            ),
-            ahead,
-        )
-        parent_pages = session.parent.root_pages if session.parent is not None else ()
-        return session.finish(walk.run(SourceNode.of(present), parent_pages))
+        while True:
+            try:
+                return session.finish(_walk(session, present, ahead))
+            except CommitVoidError as error:
+                session.begin_again(error)
+                present = _existing(absolute, session)
 
 
-def _existing(paths: Iterable[bytes], on_finding: Callable[[Finding], None]) -> list[bytes]:
+def _walk(session: BackupSession, present: Sequence[bytes], ahead: ReadAhead) -> bytes:
+    """Walk the sources; return the root."""
+    options, repository = session.options, session.repository
+    walk = TreeBackup(
+        session,
+        WalkOptions(
+            exclude=options.exclude,
+            exclude_caches=options.exclude_caches,
+            exclude_if_present=options.exclude_if_present,
+            exclude_larger_than=options.exclude_larger_than,
+            one_file_system=options.one_file_system,
+            with_atime=options.with_atime,
+            force=options.force,
+            check_reused=bool(repository.problems) or session.writer.meets_damage,
+        ),
+        ahead,
+    )
+    parent_pages = session.parent.root_pages if session.parent is not None else ()
+    return walk.run(SourceNode.of(present), parent_pages)
+
+
+def _existing(paths: Iterable[bytes], session: BackupSession) -> list[bytes]:
     """Return the sources that exist; the others are findings.
 
     Raises:
@@ -81,7 +91,8 @@ def _existing(paths: Iterable[bytes], on_finding: Callable[[Finding], None]) -> 
             os.lstat(path)
         except OSError as error:
             problem = SourceError(display(path), describe(error))
-            on_finding(Finding(display(path), describe(error)))
+            session.on_finding(Finding(display(path), describe(error)))
+            session.differs = True
         else:
             present.append(path)
     if not present:

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from holdfast.chunking import Profile, chunker, whole_file_limit
 from holdfast.compression import DEFAULT_LEVEL
-from holdfast.errors import BackendError
+from holdfast.errors import CommitVoidError
 from holdfast.findings import Finding
 from holdfast.format.snapshot import Snapshot, SnapshotStats
 from holdfast.ids import ObjectId, new_object_id
@@ -23,6 +23,7 @@ from holdfast.progress import NullProgress, Progress
 from holdfast.repository import layout
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
+from holdfast.repository.sessions import delete_quietly
 from holdfast.repository.writer import Writer
 from holdfast.version import VERSION
 
@@ -33,6 +34,8 @@ CHECKPOINT_BLOBS: Final = 200_000
 _MOST_FINDINGS: Final = 1000
 """Findings kept in a snapshot; all are reported while the backup runs."""
 _PROGRESS_S: Final = 0.2
+_MOST_ATTEMPTS: Final = 5
+"""Each needs a whole cycle of prune that did not wait for this backup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,30 +107,59 @@ class BackupSession:
         self._findings: list[Finding] = []
         self._finding_count = 0
         self._partial: ObjectId | None = None
-        commits = repository.committed_snapshots()
-        repository.load_index(for_writing=True)
-        own = [item for item in commits if item.snapshot.host == options.host]
-        self._own_last = max(own, key=lambda item: item.commit.host_sequence, default=None)
-        self.parent = self._choose_parent([item.snapshot for item in commits])
-        self.stats = SnapshotStats()
-        self.differs = self.parent is None or set(self.parent.raw_paths) != set(raw_paths)
+        self._attempts = 0
+        self.parent: Snapshot | None
+        self.stats: SnapshotStats
+        self.differs: bool
         """Whether anything at or below the sources is not as the parent has it."""
         self.uids: set[int] = set()
         self.gids: set[int] = set()
         self.writer: Writer
         self.reader: BlobReader
         self.files: FileReader
+        self._take_view()
 
     def __enter__(self) -> Self:
+        self._open()
+        self._begin_progress()
+        return self
+
+    def begin_again(self, error: CommitVoidError) -> None:
+        """Start over with a new view, since prune went on without the last commit.
+
+        What is left of the packs stored so far is taken over from the journal, so only what is
+        missing is stored again.
+
+        Raises:
+            CommitVoidError: `error`, if that happened too often.
+        """
+        self._attempts += 1
+        if self._attempts >= _MOST_ATTEMPTS:
+            raise error
+        self._stack.__exit__(type(error), error, None)
+        self._findings.clear()
+        self._finding_count = 0
+        self._take_view()
+        self._open()
+
+    def _take_view(self) -> None:
+        """Read what counts now, choose the parent by it, and count from nothing."""
+        view = self.repository.load_view(for_writing=True, settle=not self.options.dry_run)
+        self._own_last = view.last_of(self.options.host)
+        self.parent = self._choose_parent(view.snapshots)
+        self.stats = SnapshotStats()
+        raw_paths = self._raw_paths
+        self.differs = self.parent is None or set(self.parent.raw_paths) != set(raw_paths)
+
+    def _open(self) -> None:
         repository, options = self.repository, self.options
+        self._stack = ExitStack()
         self.reader = self._stack.enter_context(BlobReader(repository))
         self.writer = self._stack.enter_context(
-            Writer(repository, level=options.level, dry_run=options.dry_run)
+            Writer(repository, level=options.level, dry_run=options.dry_run, host=options.host)
         )
         cutter = chunker(options.profile, repository.keys.chunker)
         self.files = FileReader(self.writer, cutter, whole_file_limit(options.profile))
-        self._begin_progress()
-        return self
 
     def __exit__(
         self,
@@ -157,6 +189,7 @@ class BackupSession:
         if now_s - self._reported_s < _PROGRESS_S and not crowded:
             return
         self._reported_s = now_s
+        self.writer.renew_session()
         stats = self.stats
         items = stats.files_new + stats.files_changed + stats.files_unmodified
         self.progress.update(items, max(stats.logical_bytes, self.files.bytes_read), current)
@@ -169,6 +202,9 @@ class BackupSession:
 
         Args:
             root: concatenated ids of the pages of "/".
+
+        Raises:
+            CommitVoidError: prune went on without the snapshot; begin again.
         """
         options, parent = self.options, self.parent
         snapshot_id: str | None = None
@@ -176,7 +212,9 @@ class BackupSession:
             self.writer.flush()
             self._count()
             if self._partial is not None and not options.dry_run:
-                self._delete_quietly(self._partial)
+                # Others may build upon what the partial snapshot brought: it must stay named.
+                self.writer.commit_index()
+                self._delete_partial(self._partial)
         else:
             snapshot_id = self._commit(root, partial=False)
             self.writer.close_journal()
@@ -237,15 +275,12 @@ class BackupSession:
         self._own_last = self.writer.commit(snapshot, self._own_last)
         superseded, self._partial = self._partial, ObjectId(snapshot.id) if partial else None
         if superseded is not None and not options.dry_run:
-            self._delete_quietly(superseded)
+            self._delete_partial(superseded)
         return snapshot.id
 
-    def _delete_quietly(self, snapshot_id: ObjectId) -> None:
-        """Delete a partial snapshot whose successor is durable; a store may forbid that."""
-        try:
-            self.repository.backend.delete(layout.snapshot_name(snapshot_id))
-        except BackendError:
-            pass
+    def _delete_partial(self, snapshot_id: ObjectId) -> None:
+        """Delete a partial snapshot whose successor is durable."""
+        delete_quietly(self.repository.backend, layout.snapshot_name(snapshot_id))
 
     def _count(self) -> None:
         stats, writer = self.stats, self.writer

@@ -12,19 +12,23 @@ from typing import IO, Final
 
 from holdfast.errors import (
     CommandFailedError,
+    CommitVoidError,
     ConfigurationError,
     IntegrityError,
     PathNotFoundError,
     SourceError,
 )
-from holdfast.format.node import Node, NodeExtra, NodeType
+from holdfast.format.node import Node, NodeExtra, NodeType, list_ids
 from holdfast.fs.source import describe, display
 from holdfast.operations.backup_session import BackupOptions, BackupResult, BackupSession
+from holdfast.operations.references import iter_references
 from holdfast.operations.tree_walk import find_node
 from holdfast.progress import Progress
 from holdfast.repository.repository import Repository
 
 _LONGEST_NAME: Final = 255
+_MOST_RUNS: Final = 3
+"""Runs of a command whose backup prune overtakes."""
 
 
 def backup_stream(
@@ -46,6 +50,8 @@ def backup_stream(
 
     Raises:
         SourceError: the stream cannot be read; no snapshot is made.
+        CommitVoidError: prune removed what the stream was found to have in common with other
+            snapshots, and the stream cannot be read twice; no snapshot is made.
     """
     return _backup_stream(repository, stream, filename, options, progress, check=lambda: None)
 
@@ -70,6 +76,23 @@ def backup_command(
     Raises:
         CommandFailedError: it cannot be started or fails; no snapshot is made.
     """
+    for attempt in range(1, _MOST_RUNS + 1):
+        try:
+            return _run_command(repository, command, filename, options, progress)
+        except CommitVoidError:
+            if attempt == _MOST_RUNS:
+                raise
+    raise AssertionError  # the loop returns or raises
+
+
+def _run_command(
+    repository: Repository,
+    command: Sequence[str],
+    filename: bytes,
+    options: BackupOptions,
+    progress: Progress | None,
+) -> BackupResult:
+    """Run the command once; as `backup_command`."""
     shown = " ".join(command)
     try:
         # Its standard error stays the caller's: warnings must be seen while it works.
@@ -124,7 +147,31 @@ def _backup_stream(
         check()
         session.stats.logical_bytes = size
         content, depth = builder.finish()
-        return session.finish(_store_path(session, path, content, depth, size))
+        root = _store_path(session, path, content, depth, size)
+        while True:
+            try:
+                return session.finish(root)
+            except CommitVoidError as error:
+                _salvage(session, root, error)
+
+
+def _salvage(session: BackupSession, root: bytes, error: CommitVoidError) -> None:
+    """Begin again without the stream, which is gone: what it was made of may all be there.
+
+    Raises:
+        CommitVoidError: `error`, if something is missing.
+    """
+    stats, bytes_read = session.stats, session.files.bytes_read
+    session.begin_again(error)
+    session.stats, session.files.bytes_read = stats, bytes_read
+    writer = session.writer
+    writer.commit_index()  # now the packs that were taken over can be read
+    try:
+        for page_id, blobs in iter_references(session.reader, list_ids(root)):
+            if not (writer.knows(page_id) and all(map(writer.knows, blobs))):
+                raise error
+    except IntegrityError:
+        raise error from None
 
 
 def _store_path(

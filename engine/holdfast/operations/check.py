@@ -31,6 +31,7 @@ from holdfast.repository import layout
 from holdfast.repository.keyring import read_slots
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
+from holdfast.repository.view import View
 
 _PROGRESS_S: Final = 0.2
 
@@ -101,7 +102,13 @@ def check(
     Raises:
         BackendError, CacheError: the check itself could not be carried out.
     """
-    return _Check(repository, options or CheckOptions(), progress or NullProgress()).run()
+    options, progress = options or CheckOptions(), progress or NullProgress()
+    while True:
+        before = repository.take_view().log.last
+        result = _Check(repository, options, progress).run()
+        # What prune removes while a check is running looks like damage: look again.
+        if result.ok or repository.take_view().log.last == before:
+            return result
 
 
 class _Check:
@@ -124,26 +131,26 @@ class _Check:
         for problem in slot_problems:
             self._damage(problem)
         self._repository.problems.clear()
-        commits = self._repository.commits(believe_cache=False)
-        snapshots = [item.snapshot for item in self._repository.committed_snapshots()]
+        view = self._repository.take_view(believe_cache=False)
+        snapshots = view.snapshots
         result.snapshots = len(snapshots)
-        index_ids = sorted(self._repository.index_ids(commits, for_writing=False))
+        index_ids = sorted(self._repository.index_ids(view))
         result.index_objects = len(index_ids)
-        present = self._check_packs(index_ids)
+        present = self._check_packs(index_ids, view)
         for problem in self._repository.problems:
             self._damage(problem)
         with BlobReader(self._repository) as reader:
             if self._options.read_data is None:
                 self._check_trees(reader, snapshots)
             else:
-                self._check_all(reader, snapshots, index_ids, present, self._options.read_data)
+                self._check_all(reader, view, index_ids, present, self._options.read_data)
                 self._forgive(reader)
             if not result.ok or self._bad_blobs or self._bad_pages:
                 self._find_files(reader, snapshots)
         result.seconds = clock.monotonic_s() - started_s
         return result
 
-    def _check_packs(self, index_ids: list[str]) -> dict[ObjectId, int]:
+    def _check_packs(self, index_ids: list[str], view: View) -> dict[ObjectId, int]:
         """Rebuild the index, compare it with the packs that are there; return those."""
         self._progress.begin("check", total_items=None)
         repository = self._repository
@@ -155,8 +162,11 @@ class _Check:
             for info in repository.backend.list(layout.PACKS)
             if (pack_id := layout.id_of(info.name)) is not None
         }
+        doomed = view.log.doomed
         listed = 0
         for _, table in index.packs():
+            if table.pack_id in doomed:
+                continue
             listed += 1
             size = present.get(table.pack_id)
             if size is None:
@@ -167,6 +177,7 @@ class _Check:
             self._result.blobs += table.blob_count
         self._result.packs = listed
         self._result.unused_packs = max(0, len(present) - listed)
+        index.avoid(doomed)
         index.set_present(present)
         self._progress.end()
         return present
@@ -174,7 +185,7 @@ class _Check:
     def _check_all(
         self,
         reader: BlobReader,
-        snapshots: list[Snapshot],
+        view: View,
         index_ids: list[str],
         present: dict[ObjectId, int],
         subset: DataSubset,
@@ -187,7 +198,7 @@ class _Check:
         listed = [
             (table.pack_id, table.stored_size)
             for _, table in self._repository.index.packs()
-            if table.pack_id in present
+            if table.pack_id in present and table.pack_id not in view.log.doomed
         ]
         chance = random.Random(self._options.random_seed)  # noqa: S311  # a sample, no secret
         chosen = choose_packs(listed, subset, chance)
@@ -196,7 +207,7 @@ class _Check:
         with ThreadPoolExecutor(1, "holdfast-read") as driver:
             reading = driver.submit(self._read_packs, index_ids, chosen)
             try:
-                self._check_trees(reader, snapshots)
+                self._check_trees(reader, view.snapshots)
                 self._progress.begin("read data", total_items=count, total_bytes=total)
                 while not wait((reading,), timeout=_PROGRESS_S).done:
                     self._progress.update(result.packs_read, result.bytes_read)

@@ -19,6 +19,8 @@ def iter_references(
     reader: BlobReader,
     root_pages: Iterable[BlobId],
     on_damage: Callable[[BlobId, IntegrityError], None] | None = None,
+    *,
+    seen: set[BlobId] | None = None,
 ) -> Iterator[tuple[BlobId, list[BlobId]]]:
     """Yield each distinct tree blob below some roots with the data blobs it names.
 
@@ -26,16 +28,17 @@ def iter_references(
         reader: reads tree blobs.
         root_pages: pages of the roots, of any number of snapshots.
         on_damage: called for a page that cannot be read; what only it names is not visited.
+        seen: pages that need not be visited; those visited are added.
 
     Raises:
         IntegrityError: a page cannot be read and there is no `on_damage`.
 
     Memory: 100 bytes for each distinct page. Cost: decoding each page once.
     """
-    seen: set[BlobId] = set()
-    level: dict[BlobId, int] = dict.fromkeys(root_pages, _NODES)
+    seen = set() if seen is None else seen
+    level = {page_id: _NODES for page_id in root_pages if page_id not in seen}
     while level:
-        seen |= level.keys()
+        seen.update(level)
         below: dict[BlobId, int] = {}
         for page_id, found in reader.fetch_pages(level):
             try:

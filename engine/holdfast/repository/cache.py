@@ -24,7 +24,7 @@ import lmdb
 
 from holdfast.errors import CacheError
 
-SCHEMA: Final = b"1"
+SCHEMA: Final = b"2"
 _MAP_SIZE: Final = 1 << 40
 _MAX_READERS: Final = 1024
 _LOCK_FILE_SIZE: Final = 64 * (_MAX_READERS + 64)

@@ -1,9 +1,10 @@
 """The journal: which packs a run has stored but not yet committed.
 
-One file per run beside the cache, locked while its process lives. Each frame is a length, the
-encoded entry of one durable pack and the BLAKE3 of both, so a torn end is noticed and dropped.
-The next run of this host adopts the journals of dead runs after looking that each pack is still
-present with the size it had: what an interrupted backup uploaded is not uploaded again.
+One file per run beside the cache, locked while its process lives. It begins with the run's view of
+the log of prune. Each frame is a length, the encoded entry of one durable pack and the BLAKE3 of
+both, so a torn end is noticed and dropped. The next run of this host adopts the journals of dead
+runs after looking that prune has not touched their packs and that each is still present with the
+size it had: what an interrupted backup uploaded is not uploaded again.
 
 Losing a journal costs uploads, never data.
 """
@@ -15,6 +16,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from holdfast.errors import CacheError, FormatError
@@ -22,7 +24,18 @@ from holdfast.format.index import PackEntry, decode_index, encode_index
 from holdfast.hashing import TRAILER_LENGTH, trailer
 
 _LENGTH: Final = struct.Struct("<I")
+_VIEW: Final = struct.Struct("<q")
 _SUFFIX: Final = ".journal"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadRun:
+    """What the journal of a run that never ended says."""
+
+    session_id: str
+    view: int
+    """Of the log of prune, when the run began."""
+    entries: list[PackEntry]
 
 
 class Journal:
@@ -31,12 +44,13 @@ class Journal:
     Args:
         directory: where journals lie; created if absent.
         session_id: names the file.
+        view: of the log of prune; no pack is older.
 
     Raises:
         CacheError: it cannot be created.
     """
 
-    def __init__(self, directory: str, session_id: str) -> None:
+    def __init__(self, directory: str, session_id: str, view: int) -> None:
         self._path = os.path.join(directory, session_id + _SUFFIX)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
@@ -45,6 +59,8 @@ class Journal:
         except OSError as error:
             raise CacheError(directory, error.strerror or str(error)) from error
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # without its view nothing of it is taken over
+            os.write(self._descriptor, _VIEW.pack(view))
 
     def append(self, entry: PackEntry) -> None:
         """Note a durable pack. Not fsynced: after a power cut the pack is merely uploaded again.
@@ -68,12 +84,34 @@ class Journal:
 
 
 @contextlib.contextmanager
-def adopt_journals(directory: str) -> Iterator[list[PackEntry]]:
-    """Yield the packs of all dead runs; their journals are removed when the block ends well.
+def adopt_journals(directory: str) -> Iterator[list[DeadRun]]:
+    """Yield all dead runs; their journals are removed when the block ends well.
 
     They stay locked meanwhile, so two runs that start at once do not adopt the same packs.
     """
-    adopted: list[PackEntry] = []
+    with _dead_journals(directory) as held:
+        runs = []
+        for path, descriptor in held:
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read()
+            if len(data) >= _VIEW.size:
+                view = _VIEW.unpack_from(data)[0]
+                runs.append(DeadRun(_session_of(path), view, _decode_frames(data[_VIEW.size :])))
+        yield runs
+        for path, _ in held:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def dead_sessions(directory: str) -> set[str]:
+    """Return the sessions of this host that ended without a word: their journals are not locked."""
+    with _dead_journals(directory) as held:
+        return {_session_of(path) for path, _ in held}
+
+
+@contextlib.contextmanager
+def _dead_journals(directory: str) -> Iterator[list[tuple[str, int]]]:
+    """Lock the journals of dead runs for the duration of the block; yield paths and descriptors."""
     held: list[tuple[str, int]] = []
     try:
         names = sorted(os.listdir(directory))
@@ -94,15 +132,14 @@ def adopt_journals(directory: str) -> Iterator[list[PackEntry]]:
                 os.close(descriptor)
                 continue
             held.append((path, descriptor))
-            with open(descriptor, "rb", closefd=False) as file:
-                adopted += _decode_frames(file.read())
-        yield adopted
-        for path, _ in held:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        yield held
     finally:
         for _, descriptor in held:
             os.close(descriptor)
+
+
+def _session_of(path: str) -> str:
+    return os.path.basename(path).removesuffix(_SUFFIX)
 
 
 def _decode_frames(data: bytes) -> list[PackEntry]:

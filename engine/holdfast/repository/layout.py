@@ -14,6 +14,9 @@ PACKS: Final = "packs/"
 INDEX: Final = "index/"
 SNAPSHOTS: Final = "snapshots/"
 FORGETS: Final = "forgets/"
+SESSIONS: Final = "sessions/"
+GC: Final = "gc/"
+_NUMBER_LENGTH: Final = 10
 
 
 def key_name(slot_id: str) -> str:
@@ -39,6 +42,23 @@ def snapshot_name(snapshot_id: str) -> str:
 def forget_name(snapshot_id: str) -> str:
     """Return the name of the mark that hides a snapshot."""
     return FORGETS + snapshot_id
+
+
+def session_name(session_id: str) -> str:
+    """Return the name of a session."""
+    return SESSIONS + session_id
+
+
+def gc_name(number: int) -> str:
+    """Return the name of an entry of the log of prune."""
+    return f"{GC}{number:0{_NUMBER_LENGTH}d}"
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of an entry of the log of prune, or None if the name is none's."""
+    last = name.rsplit("/", 1)[-1]
+    is_number = len(last) == _NUMBER_LENGTH and last.isascii() and last.isdigit()
+    return int(last) if is_number else None
 
 
 def id_of(name: str) -> ObjectId | None:

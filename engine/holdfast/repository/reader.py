@@ -20,9 +20,10 @@ from holdfast.format.node import Node, decode_ids, decode_page
 from holdfast.format.pack import PACK_HEADER_LENGTH, BlobKind, PackHeader, open_header, open_slice
 from holdfast.hashing import KeyedHash
 from holdfast.ids import BlobId
-from holdfast.repository.blob_index import Location, PackTable
+from holdfast.repository.blob_index import Location
 from holdfast.repository.decoding import Decoded, Place, decode_blobs, slices_of
 from holdfast.repository.layout import pack_name
+from holdfast.repository.pack_table import PackTable
 from holdfast.repository.repository import Repository
 
 _RUN_LENGTH: Final = 8 << 20
@@ -95,6 +96,7 @@ class BlobReader:
         self._pool: ThreadPoolExecutor | None = None
         self._packs: OrderedDict[int, OpenPack] = OrderedDict()
         self._slices: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._generation = self._index.generation
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +115,10 @@ class BlobReader:
         """Return the plaintext length of a blob; see `BlobSource`."""
         return self._index.require(blob_id).length
 
+    def packs_of(self, blob_id: BlobId) -> list[int]:
+        """Return the numbers of the packs that a blob lies in."""
+        return [place.pack for place in self._index.places(blob_id)]
+
     def read_page(self, page_id: BlobId) -> list[Node]:
         """Return one page of a directory; see `BlobSource`."""
         return decode_page(self.read(page_id, BlobKind.TREE), page_id.hex())
@@ -130,18 +136,39 @@ class BlobReader:
         Raises:
             IntegrityError: it is damaged or missing.
         """
-        location = self._index.require(blob_id)
+        location = self._require(blob_id)
         try:
             return self._read_at(location, blob_id, kind)
         except IntegrityError as error:
             self._index.distrust(location.pack)
             data = self._read_elsewhere(location, blob_id, kind)
+            if data is None and self._repository.refresh():
+                data = self._read_elsewhere(location, blob_id, kind)  # prune has moved it
             if data is None:
                 raise error from None
             return data
 
-    def _read_elsewhere(self, location: Location, blob_id: BlobId, kind: BlobKind) -> bytes | None:
-        """Read a blob that is damaged at `location` from another place; None if there is none."""
+    def _require(self, blob_id: BlobId) -> Location:
+        """Return where a blob lies; look again where prune has changed the index meanwhile.
+
+        Raises:
+            MissingBlobError: it is unknown.
+        """
+        if self._generation != self._index.generation:
+            self._generation = self._index.generation
+            self._packs.clear()
+            self._slices.clear()
+        try:
+            return self._index.require(blob_id)
+        except IntegrityError:
+            if not self._repository.refresh():
+                raise
+            return self._index.require(blob_id)
+
+    def _read_elsewhere(
+        self, location: Location | None, blob_id: BlobId, kind: BlobKind
+    ) -> bytes | None:
+        """Read a blob from any place but `location`, where it is damaged; None if there is none."""
         for place in self._index.places(blob_id):
             if place != location:
                 try:
@@ -232,7 +259,7 @@ class BlobReader:
         places: list[tuple[int, int, int, BlobId]] = []
         for blob_id in set(ids):
             try:
-                found = self._index.require(blob_id)
+                found = self._require(blob_id)
             except IntegrityError as error:
                 yield blob_id, error
                 continue
@@ -269,8 +296,11 @@ class BlobReader:
         self, blob_id: BlobId, found: memoryview | IntegrityError, kind: BlobKind
     ) -> memoryview | IntegrityError:
         """Look for a blob that is damaged in its first place in the others."""
-        if isinstance(found, IntegrityError) and (location := self._index.locate(blob_id)):
-            data = self._read_elsewhere(location, blob_id, kind)
+        if isinstance(found, IntegrityError):
+            # Which place was tried is not known here: a refresh may have changed the index since.
+            data = self._read_elsewhere(None, blob_id, kind)
+            if data is None and self._repository.refresh():
+                data = self._read_elsewhere(None, blob_id, kind)
             if data is not None:
                 return memoryview(data)
         return found

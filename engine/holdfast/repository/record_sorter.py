@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import IO, Final, Self
@@ -45,7 +45,7 @@ class RecordSorter:
         for file in self._files:
             file.close()
 
-    def extend(self, records: list[bytes]) -> None:
+    def extend(self, records: Sequence[bytes]) -> None:
         """Take records."""
         self._records += records
         if len(self._records) >= _IN_MEMORY:

@@ -1,4 +1,4 @@
-"""An opened repository: its config, keys, commits and index.
+"""An opened repository: its config, keys, commits, log of prune and index.
 
 Opening costs two reads (config, key slot) and a key derivation; everything else is read when it
 is first asked for.
@@ -7,10 +7,8 @@ is first asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from holdfast.backends.base import Backend
 from holdfast.clock import Clock
@@ -21,23 +19,19 @@ from holdfast.errors import IntegrityError, NotFoundError, RepositoryNotFoundErr
 from holdfast.format.config import CONFIG_NAME, Config, decode_config
 from holdfast.format.envelope import Envelope, ObjectKind, check_header, check_version
 from holdfast.format.index import PackEntry, decode_index
-from holdfast.format.snapshot import Commit, Snapshot, decode_commit, open_snapshot
-from holdfast.hashing import TRAILER_LENGTH
-from holdfast.ids import ObjectId
+from holdfast.format.snapshot import Snapshot
 from holdfast.repository import layout
 from holdfast.repository.blob_index import BlobIndex
 from holdfast.repository.cache import Cache
+from holdfast.repository.commits import CommitReader, StoredCommit
+from holdfast.repository.gc_log import GcLog
 from holdfast.repository.keyring import unlock
+from holdfast.repository.log_state import LogState
+from holdfast.repository.settling import Settler
+from holdfast.repository.view import View, make_view
 
-
-@dataclass(frozen=True, slots=True)
-class CommittedSnapshot:
-    """A snapshot together with the commit that carries it."""
-
-    snapshot: Snapshot
-    commit: Commit
-    object_hash: bytes
-    """Trailer of the stored object: 32 bytes, the next commit's previous hash."""
+_MOST_VIEWS: Final = 5
+"""Views taken in a row because prune went on meanwhile; each needs a whole cycle of prune."""
 
 
 class Repository:
@@ -68,6 +62,11 @@ class Repository:
         self.cache = cache
         self.clock = clock
         self.index = BlobIndex(cache)
+        self.log = GcLog(backend, self.envelope)
+        self._commits = CommitReader(backend, self.envelope, self.keys, cache)
+        self.settler = Settler(self.log, clock, self._read_whole_commits)
+        self.view: View | None = None
+        """What the index was last brought to; None before the first time."""
         self.problems: list[IntegrityError] = []
         """Damaged snapshot and index objects met so far; `check` explains them."""
 
@@ -128,89 +127,144 @@ class Repository:
         return os.path.join(self.cache.directory, "journal")
 
     def snapshots(self) -> list[Snapshot]:
-        """Return all snapshots, ascending by time. Cost: two LISTs and a GET for each new one."""
-        return [committed.snapshot for committed in self.committed_snapshots()]
+        """Return all snapshots that nobody has forgotten, ascending by time.
 
-    def committed_snapshots(self) -> list[CommittedSnapshot]:
-        """Return all snapshots that no forget mark hides, ascending by time."""
-        hidden = {info.name.rsplit("/", 1)[-1] for info in self.backend.list(layout.FORGETS)}
-        shown = [item for item in self.commits() if item.snapshot.id not in hidden]
-        shown.sort(key=lambda item: (item.snapshot.time_ns, item.snapshot.id))
-        return shown
+        Cost: three LISTs, a GET for each snapshot that is new here, and three for the log.
+        """
+        return self.take_view().snapshots
 
-    def commits(self, *, believe_cache: bool = True) -> list[CommittedSnapshot]:
-        """Return every commit, hidden ones too; damaged ones go to `problems`.
+    def take_view(self, *, for_writing: bool = False, believe_cache: bool = True) -> View:
+        """Read what counts now; damaged snapshot objects go to `problems`.
 
-        Each is authenticated anew: the cache keeps sealed objects only.
+        Forget marks are listed before commits: whoever replaces a snapshot commits the new one
+        before it marks the old one, so one of the two is always seen.
 
         Args:
-            believe_cache: take objects that are in the repository from the cache where it has
-                them; a copy may be sound while the object is not.
-        """
-        ids = sorted(
-            snapshot_id
-            for info in self.backend.list(layout.SNAPSHOTS)
-            if (snapshot_id := layout.id_of(info.name)) is not None
-        )
-        objects = self._cached_objects(ids) if believe_cache else {}
-        commits: list[CommittedSnapshot] = []
-        fresh: dict[ObjectId, bytes] = {}
-        for snapshot_id in ids:
-            data = objects.get(snapshot_id)
-            try:
-                committed = None if data is None else self._open_commit(snapshot_id, data)
-            except IntegrityError:
-                committed = None  # the cache's copy is damaged; the repository's may be sound
-            try:
-                if committed is None:
-                    data = self.backend.read(layout.snapshot_name(snapshot_id))
-                    committed = self._open_commit(snapshot_id, data)
-                    fresh[snapshot_id] = data
-            except IntegrityError as error:
-                self._note(error)
-                continue
-            except NotFoundError:
-                continue  # forgotten and pruned since the listing
-            commits.append(committed)
-        if fresh:
-            self._remember(fresh)
-        return commits
+            for_writing: as for `load_view`.
+            believe_cache: as for `CommitReader.read_all`.
 
-    def load_index(self, *, for_writing: bool = False) -> BlobIndex:
-        """Bring the blob index up to date with all commits, and return it.
+        Raises:
+            IntegrityError: for writing: the log of prune is damaged.
+        """
+        before = self._read_log(for_writing=for_writing)
+        marks = self.backend.list(layout.FORGETS)
+        hidden = frozenset(layout.id_of(info.name) or "" for info in marks)
+        commits = self.read_commits(believe_cache=believe_cache)
+        log = self._read_log(for_writing=for_writing)
+        return make_view(before, log, hidden, commits, for_writing=for_writing)
+
+    def _read_log(self, *, for_writing: bool) -> LogState:
+        """Read the log of prune.
+
+        If it is damaged nobody knows what counts. A reader takes everything then, since each
+        blob is verified; a writer must not.
+        """
+        try:
+            return self.log.read()
+        except IntegrityError as error:
+            if for_writing:
+                raise
+            self._note(error)
+            return LogState()
+
+    def read_commits(self, *, believe_cache: bool = True) -> list[StoredCommit]:
+        """Return every commit, whether it counts or not; damaged ones go to `problems`."""
+        self.index.release()
+        return self._commits.read_all(self._note, believe_cache=believe_cache)
+
+    def _read_whole_commits(self) -> list[StoredCommit] | None:
+        damage: list[IntegrityError] = []
+        self.index.release()
+        commits = self._commits.read_all(damage.append)
+        return None if damage else commits
+
+    def load_index(self) -> BlobIndex:
+        """Bring the blob index up to date for reading, and return it; see `load_view`."""
+        self.load_view()
+        return self.index
+
+    def load_view(self, *, for_writing: bool = False, settle: bool = True) -> View:
+        """Read what counts and bring the blob index to it.
 
         Index objects that cannot be read go to `problems`; their blobs are unknown. On a local
         store index objects and packs are listed too (3 ms): blobs of a lost one count as unknown,
         so the next backup stores them again.
 
         Args:
-            for_writing: whether blobs in it will be referred to by a new snapshot; see
-                `index_ids`.
+            for_writing: whether blobs in it will be referred to by a new commit. Then nothing
+                counts that may turn out void, nor packs that prune may delete; and an unsealed
+                CLOSE is waited for, since nobody can say what counts before the SEAL.
+            settle: False to wait for no SEAL, nor write one: for dry runs.
         """
-        trusted = self.index_ids(self.commits(), for_writing=for_writing)
-        if not self.backend.is_remote:
-            listed = self._listed_index_ids()
-            for index_id in sorted(trusted - listed):
-                self._note(IntegrityError("index object", index_id, "it is missing"))
-            trusted &= listed
-        for error in self.index.synchronize(trusted, self.read_index):
+        for attempt in range(_MOST_VIEWS):
+            if for_writing and settle:
+                self.settler.wait()
+            view = self.take_view(for_writing=for_writing)
+            problems = self._bring_index_to(view)
+            # What is missing may have been superseded since the view was taken.
+            log = self._read_log(for_writing=for_writing)
+            if not problems or log.last == view.log.last or attempt == _MOST_VIEWS - 1:
+                break
+        for error in problems:
             self._note(error)
+        self.view = view
+        return view
+
+    def refresh(self) -> bool:
+        """Bring the index up to date while it is being read from; False if nothing has changed.
+
+        For readers that miss a pack: prune may have moved its blobs. Pack numbers stay as they
+        are. A writer's view never changes: what it builds upon was decided by it.
+        """
+        if self.view is None or self.view.for_writing:
+            return False
+        if self.view.log.last == self._read_log(for_writing=False).last:
+            return False
+        view = self.take_view()
+        self._bring_index_to(view, may_rebuild=False)
+        self.view = view
+        return True
+
+    def _bring_index_to(self, view: View, *, may_rebuild: bool = True) -> list[IntegrityError]:
+        """Load the index objects that count; return what is missing or damaged."""
+        trusted = self.index_ids(view)
+        problems: list[IntegrityError] = []
+        if not self.backend.is_remote:
+            listed = self.listed_index_ids()
+            problems += [
+                IntegrityError("index object", index_id, "it is missing")
+                for index_id in sorted(trusted - listed)
+            ]
+            trusted &= listed
+        problems += self.index.synchronize(trusted, self.read_index, may_rebuild=may_rebuild)
+        self.index.avoid(view.bad)
         if not self.backend.is_remote:
             present = {layout.id_of(info.name) or "" for info in self.backend.list(layout.PACKS)}
-            for pack_id in self.index.set_present(present):
-                self._note(IntegrityError("pack", pack_id, "it is missing"))
-        return self.index
+            problems += [
+                IntegrityError("pack", pack_id, "it is missing")
+                for pack_id in self.index.set_present(present)
+            ]
+        return problems
 
-    def index_ids(self, commits: Iterable[CommittedSnapshot], *, for_writing: bool) -> set[str]:
-        """Return the index objects that count: those that commits name.
+    def index_ids(self, view: View) -> set[str]:
+        """Return the index objects that count in a view.
 
-        What a damaged snapshot object names is not known. For reading, every index object counts
-        then, since each blob is verified; a new snapshot must not rest on any that nobody names.
+        What a damaged snapshot object or SEAL names is not known. For reading, every index object
+        counts then, since each blob is verified; a new snapshot must not rest on any that nobody
+        names.
         """
-        trusted = {index_id for item in commits for index_id in item.commit.index_ids}
-        if not for_writing and any(error.kind == "snapshot" for error in self.problems):
-            trusted |= self._listed_index_ids()
-        return trusted
+        trusted = view.index_ids()
+        damaged = {error.kind for error in self.problems}
+        if view.for_writing or not damaged & {"snapshot", "gc entry"}:
+            return trusted
+        # What commits name besides may have been merged into others by a SEAL.
+        listed = self.listed_index_ids()
+        return listed if "gc entry" in damaged else trusted | listed
+
+    def listed_index_ids(self) -> set[str]:
+        """Return all index objects that there are."""
+        listed = (layout.id_of(info.name) for info in self.backend.list(layout.INDEX))
+        return {index_id for index_id in listed if index_id is not None}
 
     def read_index(self, index_id: str) -> list[PackEntry]:
         """Read and open one index object.
@@ -224,34 +278,6 @@ class Repository:
         except NotFoundError as error:
             raise IntegrityError("index object", index_id, "it is missing") from error
         return decode_index(self.envelope.open(ObjectKind.INDEX, name, data), index_id)
-
-    def _listed_index_ids(self) -> set[str]:
-        listed = (layout.id_of(info.name) for info in self.backend.list(layout.INDEX))
-        return {index_id for index_id in listed if index_id is not None}
-
-    def _open_commit(self, snapshot_id: ObjectId, data: bytes) -> CommittedSnapshot:
-        name = layout.snapshot_name(snapshot_id)
-        commit = decode_commit(self.envelope.open(ObjectKind.SNAPSHOT, name, data), snapshot_id)
-        snapshot = open_snapshot(
-            commit.sealed, snapshot_id, self.keys.snapshots, self.repository_id
-        )
-        return CommittedSnapshot(snapshot, commit, bytes(data[-TRAILER_LENGTH:]))
-
-    def _cached_objects(self, ids: Iterable[ObjectId]) -> dict[ObjectId, bytes]:
-        database = self.cache.database(b"snapshots")
-        with self.cache.reading() as transaction:
-            found = {
-                snapshot_id: transaction.get(bytes.fromhex(snapshot_id), db=database)
-                for snapshot_id in ids
-            }
-        return {snapshot_id: data for snapshot_id, data in found.items() if data is not None}
-
-    def _remember(self, objects: dict[ObjectId, bytes]) -> None:
-        database = self.cache.database(b"snapshots")
-        self.index.release()
-        with self.cache.writing() as transaction:
-            for snapshot_id, data in objects.items():
-                transaction.put(bytes.fromhex(snapshot_id), data, db=database)
 
     def _note(self, error: IntegrityError) -> None:
         if all(str(error) != str(known) for known in self.problems):

@@ -1,7 +1,8 @@
 """A writing session: blobs in, packs and index objects out, a commit at the end.
 
 The order of durability is the repository's safety: packs, then index objects, then the
-snapshot. Whatever dies in between leaves objects that nothing refers to.
+snapshot. Whatever dies in between leaves objects that nothing refers to. Once a snapshot is
+there, the log of prune is read again: if prune went on without it, it is void.
 
 Memory: ids of blobs that are new since the last commit are kept in a set (110 bytes each); the
 caller commits a partial snapshot when `new_blobs` grows large, which moves them to the cache.
@@ -17,38 +18,51 @@ from typing import Final, Self
 from holdfast.backends.base import Backend
 from holdfast.backends.dryrun import DiscardingBackend
 from holdfast.crypto.keys import new_data_key
-from holdfast.errors import BackendError, NotFoundError
+from holdfast.errors import BackendError, CommitVoidError, NotFoundError
 from holdfast.format.envelope import ObjectKind
 from holdfast.format.index import PackEntry, encode_index
 from holdfast.format.node import Node, encode_page
 from holdfast.format.pack import BlobKind, PackHeader, make_header, wrap_data_key
 from holdfast.format.snapshot import Commit, Snapshot, encode_commit, seal_snapshot
-from holdfast.hashing import Bytes, keyed_hasher
+from holdfast.hashing import TRAILER_LENGTH, Bytes, keyed_hasher
 from holdfast.ids import BlobId, ObjectId, new_object_id
 from holdfast.repository import layout
+from holdfast.repository.commits import StoredCommit
 from holdfast.repository.journal import Journal, adopt_journals
 from holdfast.repository.pack_stream import PackStream
-from holdfast.repository.repository import CommittedSnapshot, Repository
+from holdfast.repository.repository import Repository
+from holdfast.repository.sessions import Session, delete_quietly
 
 INDEX_BLOBS: Final = 250_000
 """Blobs of one index object at most: about 9 MB."""
 _FIRST: Final = bytes(32)
-_NO_GC_ENTRY: Final = -1
 
 
 class Writer:
     """One writing session of an opened repository; a context manager. For one thread.
 
     Args:
-        repository: its index must be loaded.
+        repository: its index must be loaded for writing.
         level: zstd level of data, None to store as is; trees are always compressed.
         dry_run: do everything but store.
         threads: that compress and seal; as many as there are cores by default.
+        host: told to whoever prunes meanwhile.
     """
 
     def __init__(
-        self, repository: Repository, *, level: int | None, dry_run: bool = False, threads: int = 0
+        self,
+        repository: Repository,
+        *,
+        level: int | None,
+        dry_run: bool = False,
+        threads: int = 0,
+        host: str = "",
     ) -> None:
+        view = repository.view
+        if view is None or not view.for_writing:
+            raise ValueError("the index is not loaded for writing")
+        self._view = view
+        self._host = host
         self._repository = repository
         self._dry_run = dry_run
         self._backend: Backend = repository.backend
@@ -75,15 +89,31 @@ class Writer:
         self._index_ids: list[str] = []
         self._uncached: list[tuple[str, list[PackEntry]]] = []
         self._journal: Journal | None = None
+        self._session: Session | None = None
         self.bytes_stored = 0
         """Bytes of packs made durable so far."""
         self.blobs_added = 0
         self.bytes_added = 0
 
     def __enter__(self) -> Self:
-        if not self._dry_run:
-            self._journal = Journal(self._repository.journal_directory, new_object_id())
+        if self._dry_run:
+            return self
+        repository, session_id, view = self._repository, new_object_id(), self._view.number
+        self._journal = Journal(repository.journal_directory, session_id, view)
+        try:
+            self._session = Session(
+                self._backend,
+                repository.envelope,
+                repository.clock,
+                session_id=session_id,
+                host=self._host,
+                view=view,
+            )
+            self._session.announce()
             self._adopt()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -92,12 +122,16 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._salvage(error)
-        self._pool.shutdown(cancel_futures=True)
-        self._closer.shutdown()
-        if self._journal is not None:
-            self._journal.close(committed=not self._entries and not self._index_ids)
+        try:
+            if kind is not None:
+                self._salvage(error)
+            self._pool.shutdown(cancel_futures=True)
+            self._closer.shutdown()
+            if self._session is not None:
+                self._session.end()
+        finally:
+            if self._journal is not None:
+                self._journal.close(committed=not self._entries and not self._index_ids)
 
     def knows(self, blob_id: bytes) -> bool:
         """Tell whether a blob needs not be stored. Cost: 0.2 us if new in this run, else 2 us."""
@@ -105,8 +139,8 @@ class Writer:
 
     @property
     def meets_damage(self) -> bool:
-        """Whether packs are lost or damaged, so that what the parent refers to may be unknown."""
-        return self._repository.index.has_absent_packs
+        """Whether what the parent refers to may be unknown: packs are lost, or prune is at work."""
+        return self._repository.index.has_lost_packs or self._view.is_unsettled
 
     def add_data(self, data: Bytes) -> bytes:
         """Store a data blob unless it is known; return its id."""
@@ -125,6 +159,11 @@ class Writer:
         self.blobs_added += 1
         self.bytes_added += length
 
+    def add_copy(self, kind: BlobKind, blob_id: bytes, data: Bytes) -> None:
+        """Store a blob of another pack that has been verified and is not known."""
+        (self.data if kind == BlobKind.DATA else self.tree).add(blob_id, data)
+        self.count(blob_id, len(data))
+
     def add_page(self, nodes: list[Node]) -> bytes:
         """Store one page of a directory unless it is known; return its id."""
         return self._add_tree(encode_page(nodes))
@@ -139,7 +178,12 @@ class Writer:
         self.tree.flush()
         self._write_index()
 
-    def commit(self, snapshot: Snapshot, previous: CommittedSnapshot | None) -> CommittedSnapshot:
+    def renew_session(self) -> None:
+        """Tell whoever prunes that this session goes on. Cost: nothing, most of the time."""
+        if self._session is not None:
+            self._session.renew()
+
+    def commit(self, snapshot: Snapshot, previous: StoredCommit | None) -> StoredCommit:
         """Make everything so far durable and create the snapshot.
 
         Args:
@@ -147,22 +191,53 @@ class Writer:
             previous: the host's newest commit, None if this is its first.
 
         Returns:
-            The commit; on return it is durable.
+            The commit; on return it is durable and stays.
+
+        Raises:
+            CommitVoidError: prune went on without it. The packs of this session stay in the
+                journal: the next writer takes over what is left of them.
         """
         self.flush()
-        commit = Commit(
-            view=_NO_GC_ENTRY,
+        repository = self._repository
+        sealed = seal_snapshot(snapshot, repository.keys.snapshots, repository.repository_id)
+        commit = self._make_commit(snapshot.host, sealed, previous)
+        stored = self._create(ObjectId(snapshot.id), commit, snapshot)
+        self._end_transaction()
+        return stored
+
+    def commit_index(self) -> None:
+        """Make everything so far durable, and count, without a snapshot; as `commit` else.
+
+        For repacks: what was stored is known to all from now on, and no snapshot is touched.
+        """
+        self.flush()
+        if self._index_ids:
+            self._create(new_object_id(), self._make_commit(self._host, b"", None), None)
+            self._end_transaction()
+
+    def _make_commit(self, host: str, sealed: bytes, previous: StoredCommit | None) -> Commit:
+        return Commit(
+            view=self._view.number,
             index_ids=tuple(self._index_ids),
-            host=snapshot.host,
+            host=host,
             host_sequence=1 if previous is None else previous.commit.host_sequence + 1,
             previous_hash=_FIRST if previous is None else previous.object_hash,
-            sealed=seal_snapshot(
-                snapshot, self._repository.keys.snapshots, self._repository.repository_id
-            ),
+            sealed=sealed,
         )
-        name = layout.snapshot_name(snapshot.id)
-        data = self._repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
+
+    def _create(
+        self, commit_id: ObjectId, commit: Commit, snapshot: Snapshot | None
+    ) -> StoredCommit:
+        repository = self._repository
+        name = layout.snapshot_name(commit_id)
+        data = repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
         self._backend.create(name, data)
+        if not self._dry_run and not repository.settler.is_committed(commit_id, commit.view):
+            delete_quietly(self._backend, name)
+            raise CommitVoidError(f"the backup {commit_id[:12]}" if snapshot else "a repack")
+        return StoredCommit(commit_id, commit, snapshot, data[-TRAILER_LENGTH:])
+
+    def _end_transaction(self) -> None:
         if not self._dry_run:
             for index_id, entries in self._uncached:
                 self._repository.index.add_committed(index_id, entries)
@@ -170,7 +245,6 @@ class Writer:
         # snapshot is deleted, they stay trusted.
         self._uncached.clear()
         self.new.clear()
-        return CommittedSnapshot(snapshot, commit, data[-32:])
 
     def close_journal(self) -> None:
         """The final commit is durable: nothing of this run needs to be adopted."""
@@ -237,21 +311,32 @@ class Writer:
         self._entry_blobs = 0
 
     def _adopt(self) -> None:
-        """Take over what dead runs of this host stored, if it is still there."""
-        with adopt_journals(self._repository.journal_directory) as entries:
-            for entry in entries:
-                try:
-                    size = self._backend.size(layout.pack_name(entry.pack_id))
-                except NotFoundError:
-                    continue
-                first = BlobId(entry.ids[:32])
-                if size != entry.stored_size or self._contains(first):
-                    continue  # damaged, or its run committed after all
-                if self._journal is not None:
-                    self._journal.append(entry)
-                self._enter(entry)
-                ids = entry.ids
-                self.new.update(ids[at : at + 32] for at in range(0, len(ids), 32))
+        """Take over what dead runs of this host stored, if it is still there.
+
+        Prune may have found such packs to belong to nobody. So none is taken that is condemned
+        or doomed, or that may have been doomed so long ago that the log does not tell any more.
+        """
+        bad, log = self._view.bad, self._view.log
+        with adopt_journals(self._repository.journal_directory) as runs:
+            for run in runs:
+                if log.knows_dooms_since(run.view):
+                    for entry in run.entries:
+                        if entry.pack_id not in bad:
+                            self._adopt_pack(entry)
+
+    def _adopt_pack(self, entry: PackEntry) -> None:
+        try:
+            size = self._backend.size(layout.pack_name(entry.pack_id))
+        except NotFoundError:
+            return
+        first = BlobId(entry.ids[:32])
+        if size != entry.stored_size or self._contains(first):
+            return  # damaged, or its run committed after all
+        if self._journal is not None:
+            self._journal.append(entry)
+        self._enter(entry)
+        ids = entry.ids
+        self.new.update(ids[at : at + 32] for at in range(0, len(ids), 32))
 
     def _salvage(self, error: BaseException | None) -> None:
         """After an interruption: keep in the journal what can still be stored cheaply."""

@@ -17,6 +17,9 @@ class StoppedClock:
     def monotonic_s(self) -> float:
         return 0.0
 
+    def sleep_s(self, seconds: float) -> None:
+        raise NotImplementedError
+
 
 def test_objects_bear_the_time_of_the_given_clock() -> None:
     backend = MemoryBackend(clock=StoppedClock())

@@ -35,6 +35,9 @@ class SleepingClock:
         self.time_s += self._step_s
         return self.time_s
 
+    def sleep_s(self, seconds: float) -> None:
+        raise NotImplementedError
+
     def sleep(self, duration_s: float) -> None:
         self.sleeps.append(duration_s)
         self.time_s += duration_s

@@ -25,8 +25,10 @@ from holdfast.crypto.secrets import KeyFile, Password, RecoveryKey, Secret
 from holdfast.findings import Finding
 from holdfast.format.config import Config, decode_config, encode_config
 from holdfast.format.envelope import Envelope, ObjectKind
+from holdfast.format.gc import Close, Condemn, Entry, Seal, decode_entry, encode_entry, join_ids
 from holdfast.format.index import PackEntry, decode_index, encode_index
 from holdfast.format.keyslot import decode_slot, encode_slot, make_slot, open_slot
+from holdfast.format.marks import ForgetMark, SessionMark, decode_session, encode_mark
 from holdfast.format.node import Node, NodeExtra, NodeType, decode_page, encode_page
 from holdfast.format.pack import (
     FOOTER_LENGTH,
@@ -140,6 +142,26 @@ SNAPSHOT = Snapshot(
     findings=(Finding("/home/ann/x", "permission denied"),),
     original="e" * 32,
 )
+PREVIOUS: dict[str, Any] = {
+    "previous_hash": bytes(range(32)),
+    "time_ns": 1_800_000_000_000_000_003,
+    "host": "host",
+}
+OTHER = "f" * 32
+LOG: dict[int, Entry] = {
+    3: Condemn(**PREVIOUS, packs=join_ids([OTHER, ID]), index_ids=join_ids([ID])),
+    4: Close(**PREVIOUS),
+    5: Seal(
+        **PREVIOUS,
+        live=join_ids([ID]),
+        doomed=join_ids([OTHER]),
+        index_ids=join_ids([ID]),
+        superseded=join_ids([OTHER]),
+        forgotten=b"",
+    ),
+}
+FORGET = ForgetMark(time_ns=1_800_000_000_000_000_004, host="host")
+SESSION = SessionMark(session_id=ID, started_ns=1_800_000_000_000_000_005, host="host", view=5)
 BLOBS = (b"first blob " * 9000, b"second")
 
 
@@ -200,6 +222,30 @@ def make_pack() -> bytes:
     return content + trailer(content)
 
 
+def make_entry(number: int) -> bytes:
+    body = encode_entry(LOG[number])
+    return envelope(Suite.AES_256_GCM).seal(ObjectKind.GC, f"gc/{number:010d}", body)
+
+
+def make_forget() -> bytes:
+    name = f"forgets/{ID}"
+    return envelope(Suite.AES_256_GCM).seal(ObjectKind.FORGET, name, encode_mark(FORGET))
+
+
+def make_session() -> bytes:
+    name = f"sessions/{OTHER}"
+    return envelope(Suite.AES_256_GCM).seal(ObjectKind.SESSION, name, encode_mark(SESSION))
+
+
+def make_repack() -> bytes:
+    """A commit without a snapshot."""
+    commit = Commit(
+        view=5, index_ids=(ID,), host="host", host_sequence=1, previous_hash=bytes(32), sealed=b""
+    )
+    name = f"snapshots/{OTHER}"
+    return envelope(Suite.AES_256_GCM).seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
+
+
 def make_keyslot(kind: str) -> bytes:
     slot = make_slot(
         SECRETS[kind],
@@ -225,6 +271,28 @@ def read_snapshot(data: bytes) -> object:
     commit = decode_commit(body, ID)
     snapshot = open_snapshot(commit.sealed, ID, KEYS.snapshots, REPOSITORY_ID)
     return {"commit": msgspec.structs.asdict(commit) | {"sealed": ""}, "snapshot": snapshot}
+
+
+def read_repack(data: bytes) -> object:
+    body = envelope(Suite.AES_256_GCM).open(ObjectKind.SNAPSHOT, f"snapshots/{OTHER}", data)
+    return msgspec.structs.asdict(decode_commit(body, OTHER))
+
+
+def read_entry(number: int, data: bytes) -> object:
+    name = f"gc/{number:010d}"
+    body = envelope(Suite.AES_256_GCM).open(ObjectKind.GC, name, data)
+    return msgspec.structs.asdict(decode_entry(number, body))
+
+
+def read_forget(data: bytes) -> object:
+    body = envelope(Suite.AES_256_GCM).open(ObjectKind.FORGET, f"forgets/{ID}", data)
+    return msgspec.structs.asdict(msgspec.msgpack.decode(body, type=ForgetMark))
+
+
+def read_session(data: bytes) -> object:
+    name = f"sessions/{OTHER}"
+    body = envelope(Suite.AES_256_GCM).open(ObjectKind.SESSION, name, data)
+    return msgspec.structs.asdict(decode_session(body, name))
 
 
 def read_index(data: bytes) -> object:
@@ -274,6 +342,12 @@ CASES: dict[str, tuple[Callable[[], bytes], Callable[[bytes], object]]] = {
     "snapshot": (make_snapshot, read_snapshot),
     "index": (make_index, read_index),
     "pack": (make_pack, read_pack),
+    "repack": (make_repack, read_repack),
+    "gc_condemn": (partial(make_entry, 3), partial(read_entry, 3)),
+    "gc_close": (partial(make_entry, 4), partial(read_entry, 4)),
+    "gc_seal": (partial(make_entry, 5), partial(read_entry, 5)),
+    "forget": (make_forget, read_forget),
+    "session": (make_session, read_session),
     **{kind: (partial(make_keyslot, kind), partial(read_keyslot, kind)) for kind in SECRETS},
 }
 # HPKE makes its own ephemeral keys, so these bytes differ each time and are only read.

@@ -330,8 +330,8 @@ def test_two_hosts_at_once_do_not_disturb_each_other(
         open_repository(backend, tmp_path / "a") as one,
         open_repository(backend, tmp_path / "b") as other,
     ):
-        one.load_index()
-        other.load_index()
+        one.load_view(for_writing=True)
+        other.load_view(for_writing=True)
         first = backup(one, source, host="one")
         second = backup(other, source, host="two")
         assert second.stats.blobs_added <= pages_above(source)

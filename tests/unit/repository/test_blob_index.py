@@ -13,12 +13,11 @@ from holdfast.format.index import PackEntry
 from holdfast.format.pack import PACK_END_LENGTH, PACK_HEADER_LENGTH
 from holdfast.hashing import trailer
 from holdfast.ids import BlobId
-from holdfast.repository import blob_index as module
-from holdfast.repository import record_sorter
+from holdfast.repository import index_loader, record_sorter
 from holdfast.repository.blob_index import BlobIndex
 from holdfast.repository.cache import Cache
 
-ONE, TWO, THREE = (f"{number:032x}" for number in (1, 2, 3))
+ONE, TWO, THREE, MERGED = (f"{number:032x}" for number in (1, 2, 3, 4))
 
 
 def blob(number: int) -> BlobId:
@@ -112,7 +111,7 @@ def test_places_are_offsets_in_the_packs(cache: Cache, store: Store) -> None:
         pack_name(4): 300,
     }
     entries = list(index.entries())
-    assert [blob_id for blob_id, _ in entries] == sorted(
+    assert [blob_id for blob_id, _, _ in entries] == sorted(
         map(blob, [*range(1, 6), *range(100, 400)])
     )
 
@@ -125,6 +124,58 @@ def test_objects_that_lost_trust_are_forgotten(cache: Cache, store: Store) -> No
     index.synchronize([], store.load)
     assert known(index) == set()
     assert index.is_empty
+
+
+def test_what_prune_merges_costs_the_cache_nothing(cache: Cache, store: Store) -> None:
+    index = BlobIndex(cache)
+    index.synchronize([ONE, TWO, THREE], store.load)
+    before = sorted(index.entries())
+    store.objects[MERGED] = [*store.objects[TWO], *store.objects[THREE], entry_of(2, [4, 5])]
+    generation = index.generation
+    assert index.synchronize([MERGED, ONE], store.load) == []
+    assert sorted(index.entries()) == before
+    assert index.synchronize([MERGED], store.load) == []
+    assert known(index) == {1, 4, 5, 6, *range(100, 400)}, "blob 1 lies in pack 3 too"
+    assert {pack_id for _, pack_id in index.pack_ids()} == set(map(pack_name, (2, 3, 4)))
+    assert index.generation == generation, "no rebuild"
+
+
+def test_a_cache_that_lists_much_that_is_gone_is_rebuilt(cache: Cache, store: Store) -> None:
+    index = BlobIndex(cache)
+    index.synchronize([ONE, TWO, THREE], store.load)
+    generation = index.generation
+    index.synchronize([TWO], store.load, may_rebuild=False)
+    assert index.generation == generation, "who is reading keeps the numbers of its packs"
+    index.synchronize([TWO], store.load)
+    assert index.generation == generation + 1
+    assert known(index) == {1, 6}
+
+
+def test_packs_to_avoid_are_no_place_for_a_blob(cache: Cache, store: Store) -> None:
+    index = BlobIndex(cache)
+    index.synchronize([ONE, TWO], store.load)
+    index.avoid({pack_name(1)})
+    assert known(index) == {1, 4, 5, 6}
+    assert index.pack(index.require(blob(1)).pack).pack_id == pack_name(3)
+    assert index.locate(blob(2)) is not None, "a reader may still try"
+    assert not index.has_lost_packs
+    index.avoid(())
+    assert known(index) == {1, 2, 3, 4, 5, 6}
+
+
+def test_what_another_process_adds_is_not_trusted(tmp_path: Path, store: Store) -> None:
+    """It may have read a later log, or trust more since it only reads."""
+    one, other = Cache(str(tmp_path / "cache")), Cache(str(tmp_path / "cache"))
+    ours, theirs = BlobIndex(one), BlobIndex(other)
+    ours.synchronize([ONE], store.load)
+    theirs.synchronize([ONE, TWO], store.load)
+    assert known(theirs) == {1, 2, 3, 4, 5, 6}
+    assert known(ours) == {1, 2, 3, 4, 5}
+    assert ours.locate(blob(1)) is not None
+    ours.add_committed(THREE, store.objects[THREE])
+    assert known(ours) == {1, 2, 3, 4, 5, *range(100, 400)}
+    for cache in (one, other):
+        cache.close()
 
 
 def test_a_damaged_object_is_reported_each_time_and_loaded_once_it_is_whole(
@@ -146,7 +197,7 @@ def test_rebuild_gives_what_adding_gives(
     held: int, cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_sorter, "_IN_MEMORY", held)
-    monkeypatch.setattr(module, "_BATCH", 7)
+    monkeypatch.setattr(index_loader, "_BATCH", 7)
     index = BlobIndex(cache)
     index.synchronize([ONE], store.load)
     index.synchronize([ONE, TWO, THREE], store.load)
@@ -170,9 +221,9 @@ def test_blobs_of_absent_packs_count_as_unknown(cache: Cache, store: Store) -> N
     index = BlobIndex(cache)
     index.synchronize([ONE, TWO], store.load)
     assert index.set_present({pack_name(1), pack_name(2), pack_name(3)}) == []
-    absent_before = index.has_absent_packs
+    absent_before = index.has_lost_packs
     assert index.set_present({pack_name(2), pack_name(3)}) == [pack_name(1)]
-    assert (absent_before, index.has_absent_packs) == (False, True)
+    assert (absent_before, index.has_lost_packs) == (False, True)
     assert known(index) == {1, 4, 5, 6}
     assert index.locate(blob(2)) is not None, "a reader says which pack is missing"
     index.set_present({pack_name(n) for n in (1, 2, 3)})

@@ -121,7 +121,7 @@ def store_and_raise(repository: Repository, error: BaseException) -> None:
 def test_abandoned_stream_leaves_no_open_pack(tmp_path: Path) -> None:
     backend = create()
     with open_repository(backend, tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with pytest.raises(RuntimeError):
             store_and_raise(repository, RuntimeError())
     assert names_in(backend, "packs/") == []
@@ -131,7 +131,7 @@ def test_abandoned_stream_leaves_no_open_pack(tmp_path: Path) -> None:
 def test_interrupted_stream_keeps_what_it_has(tmp_path: Path) -> None:
     backend = create()
     with open_repository(backend, tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with pytest.raises(KeyboardInterrupt):
             store_and_raise(repository, KeyboardInterrupt())
     assert len(names_in(backend, "packs/")) == 1

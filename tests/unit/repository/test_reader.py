@@ -88,7 +88,7 @@ def test_fetch_that_is_broken_off_leaves_the_reader_usable(tmp_path: Path) -> No
 
 def test_pages_and_data_do_not_pass_for_each_other(tmp_path: Path) -> None:
     with open_repository(create(), tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         nodes = [make_node(b"a"), make_node(b"b")]
         with Writer(repository, level=1) as writer:
             data = BlobId(writer.add_data(b"data"))

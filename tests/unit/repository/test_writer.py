@@ -28,7 +28,7 @@ from support.sessions import (
 
 
 def interrupt_with(repository: Repository, blobs: list[bytes]) -> None:
-    repository.load_index()
+    repository.load_view(for_writing=True)
 
     def session() -> None:
         with Writer(repository, level=1) as writer:
@@ -55,7 +55,7 @@ def test_a_known_blob_is_not_stored_again(tmp_path: Path) -> None:
 
 def test_data_and_pages_of_the_same_bytes_are_different_blobs(tmp_path: Path) -> None:
     with open_repository(create(), tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with Writer(repository, level=1) as writer:
             page = writer.add_page([])
             assert writer.add_data(b"\x90") != page
@@ -77,7 +77,7 @@ def test_what_is_committed_is_known_at_once_and_after_opening_again(tmp_path: Pa
 def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:
     backend = create()
     with open_repository(backend, tmp_path / "a") as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with Writer(repository, level=1) as writer:
             blob_id = writer.add_data(b"blob")
             writer.flush()
@@ -90,14 +90,14 @@ def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:
 
 def test_commits_of_a_host_form_a_chain(tmp_path: Path) -> None:
     with open_repository(create(), tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with Writer(repository, level=1) as writer:
             first = writer.commit(make_snapshot(writer.add_page([make_node(b"a")])), None)
             second = writer.commit(make_snapshot(writer.add_page([make_node(b"b")])), first)
         assert (first.commit.host_sequence, second.commit.host_sequence) == (1, 2)
         assert first.commit.previous_hash == bytes(32)
         assert second.commit.previous_hash == first.object_hash
-        stored = repository.backend.read(f"snapshots/{first.snapshot.id}")
+        stored = repository.backend.read(f"snapshots/{first.id}")
         assert stored[-32:] == first.object_hash
         # If the first, a partial one, is deleted, the index it brought stays trusted.
         assert set(first.commit.index_ids) < set(second.commit.index_ids)
@@ -121,7 +121,7 @@ def test_dry_run_stores_nothing(tmp_path: Path) -> None:
     backend = create()
     before = names_in(backend, "")
     with open_repository(backend, tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with Writer(repository, level=1, dry_run=True) as writer:
             blob_id = writer.add_data(random_bytes(3 * SLICE_SIZE))
             writer.commit(make_snapshot(writer.add_page([])), None)
@@ -139,7 +139,7 @@ def test_packs_of_a_dead_run_are_taken_over(tmp_path: Path) -> None:
     packs = names_in(backend, "packs/")
     assert len(packs) >= 2
     with open_repository(backend, tmp_path) as repository:
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with Writer(repository, level=1) as writer:
             ids = [BlobId(writer.add_data(blob)) for blob in blobs]
             assert writer.blobs_added == 0
@@ -173,7 +173,7 @@ def test_a_run_that_dies_again_hands_on_what_it_took_over(tmp_path: Path) -> Non
     with open_repository(backend, tmp_path) as repository:
         interrupt_with(repository, [random_bytes(100, 1)])
         interrupt_with(repository, [random_bytes(100, 2)])
-        repository.load_index()
+        repository.load_view(for_writing=True)
         with Writer(repository, level=1) as writer:
             writer.add_data(random_bytes(100, 1))
             writer.add_data(random_bytes(100, 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from holdfast.errors import ConfigurationError
@@ -45,3 +45,32 @@ def format_rfc3339(time_ns: int) -> str:
         # File systems hold years that calendars do not: show the end of the calendar.
         return "9999-12-31T23:59:59.999999999Z" if seconds > 0 else "0001-01-01T00:00:00.000000000Z"
     return f"{moment.replace(tzinfo=None).isoformat()}.{fraction:09d}Z"
+
+
+class _LocalZone(tzinfo):
+    """The zone of this machine with all its changes, past and to come.
+
+    `datetime.astimezone()` alone gives the offset of one moment, which is wrong in the other half
+    of the year.
+    """
+
+    def fromutc(self, dt: datetime) -> datetime:
+        """Return the local time of a moment in UTC."""
+        seconds = int(dt.replace(microsecond=0, tzinfo=UTC).timestamp())
+        local = datetime.fromtimestamp(seconds)  # noqa: DTZ006 - with the mark of a second 2:30
+        return local.replace(microsecond=dt.microsecond, tzinfo=self)
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        """Return how far a local time is ahead of UTC."""
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, dt: datetime | None) -> timedelta | None:  # noqa: ARG002
+        """Return nothing: only the whole offset is known."""
+        return None
+
+    def tzname(self, dt: datetime | None) -> str | None:
+        """Return what the zone is called at a local time."""
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().tzname()
+
+
+LOCAL_ZONE: Final = _LocalZone()

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from holdfast.format.snapshot import Snapshot
+from holdfast.operations.forget import forgotten_snapshots
 from holdfast.policy.selection import SnapshotFilter
 from holdfast.units import format_size
 from holdfast_cli.app import App, pass_app
@@ -33,6 +34,7 @@ Examples:
   holdfast snapshots
   holdfast snapshots --host web1 --tag daily --latest 3
   holdfast snapshots --json latest
+  holdfast snapshots --forgotten
 """
 
 
@@ -45,23 +47,30 @@ Examples:
     metavar="N",
     help="Only the newest N of each host and set of paths.",
 )
+@click.option(
+    "--forgotten", is_flag=True, help="Instead list the hidden ones that can be brought back."
+)
 @pass_app
 def command(
     app: App,
     names: Sequence[str],
     wanted: SnapshotFilter,
     latest: int | None,
+    *,
+    forgotten: bool,
 ) -> None:
     """Show the snapshots that fit."""
     with open_repository(app.settings) as repository:
-        snapshots = repository.snapshots()
+        snapshots = forgotten_snapshots(repository) if forgotten else repository.snapshots()
     shown = choose(snapshots, names, wanted)
     if latest is not None:
         shown = _newest(shown, latest)
     if app.output.json:
         app.output.document([snapshot_json(snapshot) for snapshot in shown])
-    else:
+    elif shown:
         _show(app, shown)
+    else:
+        app.output.note("no forgotten snapshots" if forgotten else "no snapshots")
 
 
 def _newest(snapshots: Sequence[Snapshot], count: int) -> list[Snapshot]:
@@ -77,9 +86,6 @@ def _newest(snapshots: Sequence[Snapshot], count: int) -> list[Snapshot]:
 
 
 def _show(app: App, snapshots: Sequence[Snapshot]) -> None:
-    if not snapshots:
-        app.output.note("no snapshots")
-        return
     table = Table(
         (
             Column("ID"),

@@ -29,7 +29,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "stats": "Count what is stored and what deduplication saves.",
     },
     "Look after": {
+        "forget": "Forget snapshots by a policy or by name, and bring them back.",
         "check": "Verify that the repository is consistent and readable.",
+        "prune": "Free the space of what no snapshot needs.",
         "tag": "Change the tags of snapshots.",
     },
     "Help": {

@@ -11,6 +11,8 @@ from typing import Final
 from holdfast.errors import ConfigurationError
 
 _UNITS: Final = "KMGTPE"
+_SECONDS_PER: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*\Z", re.IGNORECASE)
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtpe]?)(?:i?b)?\s*\Z", re.IGNORECASE)
 
 
@@ -28,6 +30,21 @@ def parse_size(text: str) -> int:
     number, unit = match.groups()
     factor: int = 1024 ** (_UNITS.index(unit.upper()) + 1) if unit else 1
     return int(float(number) * factor) if "." in number else int(number) * factor
+
+
+def parse_seconds(text: str) -> float:
+    """Return the seconds meant by "90", "90s", "30m", "2h" or "1d".
+
+    Raises:
+        ConfigurationError: not a time.
+    """
+    match = _SECONDS.match(text)
+    if match is None:
+        raise ConfigurationError(
+            f"{text!r} is not a time", "write a number with s, m, h or d, like 30m"
+        )
+    number, unit = match.groups()
+    return float(number) * _SECONDS_PER[unit.lower() or "s"]
 
 
 def format_size(size: float) -> str:

@@ -31,6 +31,13 @@ CHECK_SUMMARY: Final = [
     "event", "ok", "damaged", "affected", "snapshots", "index_objects", "packs", "packs_read",
     "unused_packs", "blobs", "bytes_read", "seconds",
 ]  # fmt: skip
+PRUNE: Final = [
+    "outcome", "dry_run", "snapshots_kept", "snapshots_removed", "packs_before", "packs_removed",
+    "packs_repacked", "packs_orphaned", "packs_needed_again", "packs_undeletable",
+    "index_objects_removed", "bytes_before", "bytes_removed", "bytes_repacked", "bytes_written",
+    "bytes_freed", "bytes_unused", "waits_for", "problems", "seconds",
+]  # fmt: skip
+PRUNE_SUMMARY: Final = ["event", *PRUNE]
 STATS: Final = [
     "snapshots", "logical_bytes", "unique_bytes", "stored_bytes", "dedupe_ratio",
     "compression_ratio", "total_ratio", "packs", "blobs",
@@ -46,6 +53,8 @@ JSON_KEYS: Final = {
     "restore": [*RESTORE_SUMMARY, "action", "path", "size"],
     "check": [*CHECK_SUMMARY, "kind", "name", "problem", "path", "snapshot"],
     "stats": STATS,
+    "forget": ["keep", "id", "reasons", "forget", "dry_run", "prune", "undone", "forgotten"],
+    "prune": [*PRUNE_SUMMARY, "host", "started", "kind", "name", "problem"],
     "tag": ["changed", "old", "new", "tags", "dry_run"],
     "key list": KEY_SLOT,
     "init": INIT,

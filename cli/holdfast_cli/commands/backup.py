@@ -23,6 +23,7 @@ from holdfast.units import format_duration, format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.files import read_file
+from holdfast_cli.host import host_name
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import count, short_id
 from holdfast_cli.output.progress import watching
@@ -189,7 +190,7 @@ def _make_options(given: dict[str, Any]) -> BackupOptions:
         patterns += parse_pattern_lines(read_file(name, "the exclude file"), name)
     exclude = ExcludeFilter(patterns, given["iexclude"])
     return BackupOptions(
-        host=given["host"] or os.uname().nodename,
+        host=given["host"] or host_name(),
         user=_user_name(),
         tags=split_tags(given["tags"]),
         time_ns=given["time_ns"],

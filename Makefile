@@ -3,6 +3,7 @@ PYTHON ?= python3
 SOURCE ?= .
 BENCH ?=
 TESTS ?=
+TORTURE ?=
 BIN := .venv/bin
 CODE := engine cli tests benchmarks
 C_SOURCE := engine/holdfast/chunking/_gear.c
@@ -49,8 +50,8 @@ golden: dev ## write golden files anew, after a decided change of the format
 bench: venv ## compare with restic and borg (BENCH='--tree A B' passes options)
 	$(BIN)/python benchmarks/compare_peers.py --holdfast $(BIN)/holdfast $(BENCH)
 
-torture: dev ## crash and property tests with many more examples
-	CI=1 $(BIN)/python -m pytest -n auto tests/crash tests/properties $(TESTS)
+torture: dev ## real processes on one repository, stopped and killed (TORTURE='--seconds 3600')
+	$(BIN)/python tests/torture/torture.py --seconds 120 $(TORTURE)
 
 clean: ## remove the environment, the demo and everything built
 	rm -rf .venv demo build dist *.egg-info engine/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,39 @@
+"""For simulations: the machine they run on, and how much they have explored in the end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from simulation.world import Counts, Machine
+from support.repos import MEMORY_DIRECTORY
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """What the simulations of a test share."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-", dir=MEMORY_DIRECTORY) as directory:
+        yield Machine.prepare(Path(directory), monkeypatch)
+
+
+@pytest.fixture
+def counts(record_property: Callable[[str, object], None]) -> Counts:
+    """What the test explores; told at the end of the session."""
+    counts = Counts()
+    record_property("simulation", counts.totals)  # the report is made after the test has counted
+    return counts
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the sum of what tests have recorded; reports bring it, also from xdist's workers."""
+    total: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            total.update(dict(report.user_properties).get("simulation", {}))
+    if total:
+        figures = ", ".join(f"{number:,} {name}" for name, number in total.items())
+        terminalreporter.write_line(f"simulation: {figures}")

@@ -2,7 +2,7 @@
 
     python benchmarks/compare_peers.py --tree linux/6.1.190 linux/6.1.192 --dump 1.sql 2.sql
 
-Without --tree and --dump, small seeded data is made first, which shows that everything works but
+Without --tree, --dump and --series, small seeded data is made first, which shows that everything works but
 says little about speed. Peers that are not installed are left out. Files are backed up from, and
 repositories written to, the work directory; restores go to memory. What is measured, and how it
 is kept fair, is told in `works`; how the programs are called, in `peers`.
@@ -62,6 +62,7 @@ def main() -> int:
             "runs": options.runs,
             "trees": [str(tree) for tree in material.trees],
             "dumps": [str(dump) for dump in material.dumps],
+            "series": [str(tree) for tree in material.series],
             "results": bench.results.as_json(),
         }
         report.write_json(options.output, document)
@@ -76,11 +77,13 @@ def _run_rounds(bench: Bench, material: Material, options: argparse.Namespace) -
             bench.tree_round(material, works)
         if "dump" in works:
             bench.dump_round(material)
+        if "prune" in works:
+            bench.series_round(material)
 
 
 def _material(options: argparse.Namespace, work_dir: Path) -> Material:
     works = options.only or WORKS
-    trees, dumps = options.tree, options.dump
+    trees, dumps, series = options.tree, options.dump, options.series
     if trees is None:
         trees = [work_dir / "tree-1", work_dir / "tree-2"]
         if set(works) & set(TREE_WORKS):
@@ -89,7 +92,13 @@ def _material(options: argparse.Namespace, work_dir: Path) -> Material:
         dumps = [work_dir / "1.sql", work_dir / "2.sql"]
         if "dump" in works:
             _make(dumps, lambda path, version: corpus.write_dump(path, scale=0.05, version=version))
-    return Material(trees=(trees[0], trees[1]), dumps=(dumps[0], dumps[1]))
+    if series is None:
+        series = [work_dir / f"series-{number}" for number in range(1, 4)]
+        if "prune" in works:
+            _make(
+                series, lambda path, version: corpus.write_tree(path, count=2000, version=version)
+            )
+    return Material(trees=(trees[0], trees[1]), dumps=(dumps[0], dumps[1]), series=tuple(series))
 
 
 def _make(paths: list[Path], write: Callable[[Path, int], None]) -> None:
@@ -110,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tree", nargs=2, type=Path, metavar=("OLD", "NEW"), help="directories")
     parser.add_argument("--dump", nargs=2, type=Path, metavar=("OLD", "NEW"), help="files")
+    parser.add_argument(
+        "--series", nargs="+", type=Path, metavar="DIRECTORY", help="versions of a tree, to prune"
+    )
     parser.add_argument("--runs", type=int, default=3, help="rounds (3)")
     parser.add_argument(
         "--only", type=lambda text: text.split(","), default=[], help=f"of {','.join(WORKS)}"

@@ -82,6 +82,12 @@ class Peer(Protocol):
     def snapshots(self, place: Place) -> Command:
         """List the snapshots."""
 
+    def forget(self, place: Place) -> Command:
+        """Forget all but the newest snapshot."""
+
+    def prune(self, place: Place) -> Command:
+        """Free what no snapshot needs."""
+
 
 class Holdfast:
     """holdfast, by the names of its command line."""
@@ -127,6 +133,14 @@ class Holdfast:
         """List the snapshots."""
         return self._command(place, "snapshots")
 
+    def forget(self, place: Place) -> Command:
+        """Forget all but the newest snapshot."""
+        return self._command(place, "forget", "--keep-last", "1")
+
+    def prune(self, place: Place) -> Command:
+        """Free what no snapshot needs."""
+        return self._command(place, "prune")
+
     def _command(self, place: Place, *words: str) -> Command:
         where = ("-r", str(place.repository), "--key-file", str(place.key))
         cache = ("--cache-dir", str(place.cache))
@@ -169,6 +183,14 @@ class Restic:
     def snapshots(self, place: Place) -> Command:
         """List the snapshots."""
         return self._command(place, "snapshots")
+
+    def forget(self, place: Place) -> Command:
+        """Forget all but the newest snapshot."""
+        return self._command(place, "forget", "--keep-last", "1")
+
+    def prune(self, place: Place) -> Command:
+        """Free what no snapshot needs."""
+        return self._command(place, "prune")
 
     def _command(self, place: Place, *words: str) -> Command:
         where = ("-r", str(place.repository), "--cache-dir", str(place.cache))
@@ -219,6 +241,14 @@ class Borg:
     def snapshots(self, place: Place) -> Command:
         """List the archives."""
         return self._command(place, "list", str(place.repository))
+
+    def forget(self, place: Place) -> Command:
+        """Forget all but the newest archive, by any name."""
+        return self._command(place, "prune", "--keep-last", "1", str(place.repository))
+
+    def prune(self, place: Place) -> Command:
+        """Free what no archive needs."""
+        return self._command(place, "compact", str(place.repository))
 
     def _command(self, place: Place, *words: str, directory: Path | None = None) -> Command:
         return Command(

@@ -24,6 +24,8 @@ TITLES: Final = {
     "snapshots": "snapshots, warm",
     "dump": "first dump",
     "dump-next": "changed dump",
+    "prune": "prune, all but the last version",
+    "fresh": "the last version alone",
 }
 """Works in the order in which they are reported."""
 

@@ -2,13 +2,14 @@
 
     python benchmarks/synthetic.py REPOSITORY KEY_FILE BLOBS
 
-Index objects, snapshot and pack names are real; the packs are empty files, since no scenario that
-measures the index reads them. Blob ids are random, as keyed hashes are.
+Index objects, snapshot, trees and pack names are real; the packs of data are empty files, since no
+scenario that measures the index reads them. Blob ids are random, as keyed hashes are. The snapshot
+has one long file that is made of nine packs of ten; the tenth is there for prune to remove.
 """
 
 from __future__ import annotations
 
-import os
+import random
 import sys
 import tempfile
 from array import array
@@ -21,6 +22,7 @@ from holdfast.crypto.keys import new_data_key
 from holdfast.crypto.secrets import read_key_file
 from holdfast.format.envelope import ObjectKind
 from holdfast.format.index import PackEntry, encode_index
+from holdfast.format.node import Node, NodeExtra, NodeType
 from holdfast.format.pack import (
     PACK_END_LENGTH,
     PACK_HEADER_LENGTH,
@@ -28,8 +30,9 @@ from holdfast.format.pack import (
     make_header,
     wrap_data_key,
 )
-from holdfast.format.snapshot import Commit, Snapshot, encode_commit, seal_snapshot
+from holdfast.format.snapshot import Commit, Snapshot, encode_commit
 from holdfast.ids import new_object_id
+from holdfast.operations.content_builder import ContentBuilder
 from holdfast.repository import layout
 from holdfast.repository.repository import Repository
 from holdfast.repository.writer import INDEX_BLOBS, Writer
@@ -48,7 +51,7 @@ def add_blobs(repository: Repository, count: int) -> None:
     index_ids = []
     for start in range(0, count, INDEX_BLOBS):
         entries = []
-        for _ in range(start, min(start + INDEX_BLOBS, count), PACK_BLOBS):
+        for first in range(start, min(start + INDEX_BLOBS, count), PACK_BLOBS):
             header = make_header(
                 repository_id=repository.repository_id,
                 pack_id=new_object_id(),
@@ -62,9 +65,7 @@ def add_blobs(repository: Repository, count: int) -> None:
             stored = PACK_HEADER_LENGTH + slices * _SLICE_STORED + PACK_END_LENGTH
             lengths = array("I", [_BLOB_SIZE]) * PACK_BLOBS
             sizes = array("I", [_SLICE_STORED]) * slices
-            entries.append(
-                PackEntry(header.raw, stored, sizes, lengths, os.urandom(32 * PACK_BLOBS))
-            )
+            entries.append(PackEntry(header.raw, stored, sizes, lengths, _ids_of(first)))
             path = Path(backend.location) / layout.pack_name(header.pack_id)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -73,26 +74,47 @@ def add_blobs(repository: Repository, count: int) -> None:
         sealed = repository.envelope.seal(ObjectKind.INDEX, name, encode_index(entries))
         backend.create(name, sealed)
         index_ids.append(index_id)
-    repository.load_index()
+    repository.load_view(for_writing=True)
     with Writer(repository, level=3) as writer:
-        root = writer.add_page([])
-        writer.flush()
-        snapshot = Snapshot(
-            id=new_object_id(), time_ns=0, host="synthetic", user="", raw_paths=(b"/",), root=root
-        )
+        root = _long_file(writer, count)
+        # First the packs of data as a commit of their own, then the snapshot in the usual way.
         commit = Commit(
             view=-1,
             index_ids=tuple(index_ids),
             host="synthetic",
             host_sequence=1,
             previous_hash=bytes(32),
-            sealed=seal_snapshot(snapshot, keys.snapshots, repository.repository_id),
+            sealed=b"",
         )
-        name = layout.snapshot_name(snapshot.id)
-        backend.create(
-            name, repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
+        name = layout.snapshot_name(new_object_id())
+        data = repository.envelope.seal(ObjectKind.SNAPSHOT, name, encode_commit(commit))
+        backend.create(name, data)
+        snapshot = Snapshot(
+            id=new_object_id(), time_ns=0, host="synthetic", user="", raw_paths=(b"/",), root=root
         )
+        writer.commit(snapshot, None)
         writer.close_journal()
+
+
+def _ids_of(first: int) -> bytes:
+    """Return the ids of the pack that begins with blob number `first`."""
+    return random.Random(first).randbytes(32 * PACK_BLOBS)
+
+
+def _long_file(writer: Writer, count: int) -> bytes:
+    """Store the tree of a file that consists of nine packs of ten; return the root."""
+    builder = ContentBuilder(writer.add_ids)
+    size = 0
+    for number, first in enumerate(range(0, count, PACK_BLOBS)):
+        if number % 10:
+            ids = _ids_of(first)
+            for at in range(0, len(ids), 32):
+                builder.add(ids[at : at + 32])
+            size += PACK_BLOBS * _BLOB_SIZE
+    content, depth = builder.finish()
+    extra = NodeExtra(depth=depth) if depth else None
+    node = Node(b"file", NodeType.FILE.value, 0o600, 0, 0, size, 1, 1, 1, 1, content, extra)
+    return writer.add_page([node])
 
 
 def main() -> int:

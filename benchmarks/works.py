@@ -26,7 +26,7 @@ from peers import Peer, Place
 from report import Results
 
 TREE_WORKS: Final = ("first", "unchanged", "next", "restore", "check", "snapshots")
-WORKS: Final = (*TREE_WORKS, "dump")
+WORKS: Final = (*TREE_WORKS, "dump", "prune")
 """What can be selected; a work that others build on is done but not recorded if left out."""
 SHORT_WORK_REPEATS: Final = 3
 """How often a work of less than a second is measured in each round."""
@@ -36,10 +36,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What is backed up: two versions of a tree and of a dump."""
+    """What is backed up: two versions of a tree and of a dump, and several of another tree."""
 
     trees: tuple[Path, Path]
     dumps: tuple[Path, Path]
+    series: tuple[Path, ...]
 
 
 class Bench:
@@ -94,6 +95,33 @@ class Bench:
                     self._renew(peer)
                 command = peer.backup_dump(self._place(peer), dump, work)
                 self._do(work, peer, command, (work,), reads=directory)
+        self._clean()
+
+    def series_round(self, material: Material) -> None:
+        """Back up every version of a tree, forget all but the last, and prune; with every peer.
+
+        The size of a repository that never had but the last version is recorded as "fresh".
+
+        Raises:
+            CommandError: a program failed.
+        """
+        source = self._work_dir / "source"
+        for number, version in enumerate(material.series):
+            self._switch(source, version)
+            for peer in self._peers:
+                if number == 0:
+                    self._renew(peer)
+                self._backup("series", peer, source, f"s{number}", ())
+        for peer in self._peers:
+            run(peer.forget(self._place(peer)))
+        os.sync()
+        for peer in self._peers:
+            place = self._place(peer)
+            self._do("prune", peer, peer.prune(place), ("prune",), reads=place.repository)
+        for peer in self._peers:
+            run(peer.check(self._place(peer)))
+            self._renew(peer)
+            self._backup("fresh", peer, source, "fresh", ("fresh",))
         self._clean()
 
     def _read_back(self, source: Path, label: str, works: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,22 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None
     monkeypatch.setenv("HOME", str(empty_home))
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("TZ", "UTC")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what model and simulations have explored; reports bring it, also from xdist's workers.
+
+    Here and not beside them: a process that only hands out tests reads no other conftest.
+    """
+    total: Counter[str] = Counter()
+    states = 0
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            properties = dict(report.user_properties)
+            total.update(properties.get("simulation", {}))
+            states += properties.get("states", 0)
+    if states:
+        terminalreporter.write_line(f"model: {states:,} states")
+    if total:
+        figures = ", ".join(f"{number:,} {name}" for name, number in total.items())
+        terminalreporter.write_line(f"simulation: {figures}")

@@ -1,9 +1,8 @@
-"""For simulations: the machine they run on, and how much they have explored in the end."""
+"""For simulations: the machine they run on, and the count of what they explore."""
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,14 +25,3 @@ def counts(record_property: Callable[[str, object], None]) -> Counts:
     counts = Counts()
     record_property("simulation", counts.totals)  # the report is made after the test has counted
     return counts
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the sum of what tests have recorded; reports bring it, also from xdist's workers."""
-    total: Counter[str] = Counter()
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, ()):
-            total.update(dict(report.user_properties).get("simulation", {}))
-    if total:
-        figures = ", ".join(f"{number:,} {name}" for name, number in total.items())
-        terminalreporter.write_line(f"simulation: {figures}")

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from holdfast.errors import HoldfastError
+from holdfast_cli.app import App, app_of
 from holdfast_cli.exit_codes import ExitCode, exit_code_of
 from holdfast_cli.options import COMPLETION_VARIABLE, read_environment
 from holdfast_cli.output.console import format_event
@@ -34,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     json = "--json" in argv[: argv.index("--")] if "--" in argv else "--json" in argv
     prepare_streams()
+    apps: list[App] = []
     with interruptible():
         try:
-            code = _run(list(argv))  # click empties the list
+            code = _run(list(argv), apps)  # click empties the list
             with writing() as stream:
                 stream.flush()
         except HoldfastError as error:
@@ -61,10 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001 - a defect must not greet people with a traceback
             code = ExitCode.FAILURE
             _report_defect(error, json=json, argv=argv)
+        for app in apps:
+            app.report_requests()  # after all else, also of a run that failed
     return int(code)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], apps: list[App]) -> int:
+    """Run a command; its `App` is in `apps` then, also if it fails."""
     program = build_program()
     instruction = read_environment().get(COMPLETION_VARIABLE)
     if instruction:
@@ -73,7 +78,12 @@ def _run(argv: list[str]) -> int:
         return shell_complete(program, {}, "holdfast", COMPLETION_VARIABLE, instruction)
     try:
         with program.make_context("holdfast", argv) as context:
-            result = program.invoke(context)
+            try:
+                result = program.invoke(context)
+            finally:
+                app = app_of(context)
+                if app is not None:
+                    apps.append(app)
     except click.exceptions.Exit as done:
         return done.exit_code
     return result if isinstance(result, int) else ExitCode.SUCCESS

@@ -7,17 +7,22 @@ of the secrets exactly one counts, and two at the same level are refused rather 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from holdfast.errors import ConfigurationError
+from holdfast.units import parse_size
+
+if TYPE_CHECKING:
+    from holdfast.backends.meter import Meter
 
 COMPLETION_VARIABLE: Final = "_HOLDFAST_COMPLETE"
 _GIVEN: Final = "holdfast_cli.given"
+_MOST_DIGITS: Final = 18
 
 
 class SecretKind(Enum):
@@ -52,6 +57,16 @@ class Settings:
     verbosity: int = 0
     debug: bool = False
     """Show details of defects."""
+    meter: bool = False
+    """Tell at the end what the requests cost."""
+    prices: str | None = None
+    """File of prices; None: the one that comes with holdfast."""
+    max_requests: int | None = None
+    limit_upload: int | None = None
+    """Most bytes sent to the storage per second; None: no limit."""
+    limit_download: int | None = None
+    counter: Meter | None = field(default=None, repr=False, compare=False)
+    """Counts the requests of this run to all its repositories; None: nobody wants to know."""
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -82,6 +97,16 @@ _GLOBAL_OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] 
      "Write results and errors only: no progress, no notes."),
     (("-v", "--verbose"), {"count": True},
      "Write more; twice shows details of defects."),
+    (("--meter",), {"is_flag": True},
+     "Tell at the end how many requests were made and what they cost."),
+    (("--prices",), {"metavar": "FILE"},
+     "Take prices for --meter from FILE. [HOLDFAST_PRICES]"),
+    (("--max-requests",), {"metavar": "N"},
+     "Stop after N requests to the storage. [HOLDFAST_MAX_REQUESTS]"),
+    (("--limit-upload",), {"metavar": "SIZE"},
+     "Send at most SIZE a second to the storage. [HOLDFAST_LIMIT_UPLOAD]"),
+    (("--limit-download",), {"metavar": "SIZE"},
+     "Receive at most SIZE a second from the storage. [HOLDFAST_LIMIT_DOWNLOAD]"),
 )  # fmt: skip
 
 
@@ -137,19 +162,87 @@ def merge_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> 
         quiet=quiet,
         verbosity=verbosity,
         debug=verbosity >= 2 or bool(environment.get("HOLDFAST_DEBUG")),
+        meter=bool(given.get("meter")),
+        prices=given.get("prices") or environment.get("HOLDFAST_PRICES") or None,
+        max_requests=_read_limit("max_requests", _parse_count, given, environment),
+        limit_upload=_read_limit("limit_upload", parse_size, given, environment),
+        limit_download=_read_limit("limit_download", parse_size, given, environment),
     )
 
 
-def _choose_secret(given: Mapping[str, Any], environment: Mapping[str, str]) -> SecretSource | None:
+def merge_source_settings(
+    settings: Settings, given: Mapping[str, Any], environment: Mapping[str, str]
+) -> Settings:
+    """Return the settings of a second repository, which a command reads from.
+
+    The variables are HOLDFAST_FROM_REPOSITORY, HOLDFAST_FROM_PASSWORD,
+    HOLDFAST_FROM_PASSWORD_FILE, HOLDFAST_FROM_PASSWORD_COMMAND, HOLDFAST_FROM_KEY_FILE and
+    HOLDFAST_FROM_RECOVERY_FILE.
+
+    Args:
+        settings: of the first one; all but location and secret are the same.
+        given: values of --from as `repository` and of --from-password-file and its like as
+            `password_file` and its like.
+        environment: of the process.
+
+    Raises:
+        ConfigurationError: no location, or options that exclude each other.
+    """
+    location = given.get("repository") or environment.get("HOLDFAST_FROM_REPOSITORY")
+    if not location:
+        raise ConfigurationError(
+            "no repository to copy from was named",
+            "give one with --from LOCATION or in HOLDFAST_FROM_REPOSITORY",
+        )
+    secret = _choose_secret(given, environment, prefix="from")
+    return replace(settings, repository=location, secret=secret)
+
+
+def _read_limit(
+    name: str,
+    parse: Callable[[str], int],
+    given: Mapping[str, Any],
+    environment: Mapping[str, str],
+) -> int | None:
+    """Return a limit, from 1 on; an error names the option or variable that it came from."""
+    variable = f"HOLDFAST_{name.upper()}"
+    if name in given:
+        text, origin = str(given[name]), f"--{name.replace('_', '-')}"
+    elif environment.get(variable):
+        text, origin = environment[variable], variable
+    else:
+        return None
+    try:
+        limit = parse(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{origin}: {error.what}", error.hint) from error
+    if limit < 1:
+        raise ConfigurationError(f"{origin} is less than 1", "leave it out for no limit")
+    return limit
+
+
+def _parse_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ConfigurationError(f"{text!r} is not a number", "write digits, like 10000")
+    return int(text)
+
+
+def _choose_secret(
+    given: Mapping[str, Any], environment: Mapping[str, str], prefix: str = ""
+) -> SecretSource | None:
+    option = f"--{prefix}-" if prefix else "--"
+    variable = f"HOLDFAST_{prefix.upper()}_" if prefix else "HOLDFAST_"
     options = {
         kind: given.get(kind.name.lower()) for kind in SecretKind if kind is not SecretKind.PASSWORD
     }
-    variables = {kind: environment.get(f"HOLDFAST_{kind.name}") for kind in SecretKind}
+    variables = {kind: environment.get(variable + kind.name) for kind in SecretKind}
     for level, where in ((options, "options"), (variables, "environment variables")):
         sources = [SecretSource(kind, value) for kind, value in level.items() if value]
         if len(sources) > 1:
             names = " and ".join(
-                source.kind.value if level is options else f"HOLDFAST_{source.kind.name}"
+                f"{option}{str(source.kind.value)[2:]}"
+                if level is options
+                else variable + source.kind.name
                 for source in sources
             )
             raise ConfigurationError(

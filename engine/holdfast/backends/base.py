@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from holdfast.errors import ConfigurationError
 from holdfast.hashing import Bytes
 
 
@@ -65,6 +66,23 @@ class Backend(Protocol):
     def is_remote(self) -> bool:
         """Whether a request costs milliseconds, so that tree packs are worth caching."""
 
+    @property
+    def parallelism(self) -> int:
+        """How many requests at once make sense: few on a disk, many where each waits long."""
+
+    def protect(self, days: int) -> None:
+        """Have the storage refuse to delete the objects that are created from now on.
+
+        It concerns this `Backend` alone and is said once, before the first object is created; the
+        objects that a repository takes back itself (forget marks, sessions, probes) stay free.
+
+        Args:
+            days: each object's protection, from its creation on; 0 for none.
+
+        Raises:
+            ConfigurationError: the storage has no Object Lock, and `days` is not 0.
+        """
+
     def create(self, name: str, data: Bytes) -> None:
         """Create an object, durable and visible on return.
 
@@ -74,8 +92,14 @@ class Backend(Protocol):
             OutOfSpaceError: the storage is full; nothing became visible.
         """
 
-    def open_writer(self, name: str) -> ObjectWriter:
-        """Begin an object whose bytes come piece by piece."""
+    def open_writer(self, name: str, *, is_hot: bool = False) -> ObjectWriter:
+        """Begin an object whose bytes come piece by piece.
+
+        Args:
+            name: of the object.
+            is_hot: it will be read often; a store with cheaper, slower classes keeps it out of
+                them. Objects that `create` makes are always kept so.
+        """
 
     def read(self, name: str) -> bytes:
         """Return a whole object.
@@ -109,7 +133,9 @@ class Backend(Protocol):
         """Delete an object, durably on return.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is none, where the storage says so: on S3 a deletion of nothing
+                succeeds, and asking first would cost a request and still be no proof.
+            AccessDeniedError: the storage protects it, or does not allow deletions.
         """
 
     def initialize(self) -> None:
@@ -121,3 +147,14 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release connections and handles; the backend is not used afterwards."""
+
+
+def refuse_protection(days: int) -> None:
+    """Be the `protect` of a store without Object Lock.
+
+    Raises:
+        ConfigurationError: `days` is not 0.
+    """
+    if days:
+        hint = "give a location in S3 whose bucket has it, or leave --object-lock out"
+        raise ConfigurationError("this storage has no Object Lock", hint)

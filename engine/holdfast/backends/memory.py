@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from holdfast.backends import names
-from holdfast.backends.base import ObjectInfo
+from holdfast.backends.base import ObjectInfo, refuse_protection
 from holdfast.clock import Clock, SystemClock
 from holdfast.errors import AlreadyExistsError, NotFoundError, RepositoryExistsError
 from holdfast.hashing import Bytes
@@ -41,6 +41,15 @@ class MemoryBackend:
         """False."""
         return False
 
+    @property
+    def parallelism(self) -> int:
+        """As a disk."""
+        return 2
+
+    def protect(self, days: int) -> None:
+        """Refuse: nothing here is protected."""
+        refuse_protection(days)
+
     def create(self, name: str, data: Bytes) -> None:
         """Create an object from a copy of `data`."""
         names.check_name(name)
@@ -50,8 +59,9 @@ class MemoryBackend:
                 raise AlreadyExistsError(self._location, name)
             self._objects[name] = entry
 
-    def open_writer(self, name: str) -> MemoryWriter:
+    def open_writer(self, name: str, *, is_hot: bool = False) -> MemoryWriter:
         """Begin an object in a buffer."""
+        del is_hot
         names.check_name(name)
         return MemoryWriter(self, name)
 

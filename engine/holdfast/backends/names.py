@@ -13,6 +13,8 @@ from typing import Final
 
 MAX_NAME_LENGTH: Final = 255
 """Characters of a whole name; no file system has a shorter limit for one part."""
+PROBE: Final = "probe/"
+"""Below it lie scratch objects by which a storage is tried out; they belong to no repository."""
 
 _PART = re.compile(r"[a-z0-9-]+")
 _NAME = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)*")
@@ -23,13 +25,18 @@ def is_part(text: str) -> bool:
     return _PART.fullmatch(text) is not None
 
 
+def is_name(text: str) -> bool:
+    """Tell whether `text` can name an object."""
+    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
+
+
 def check_name(name: str) -> None:
     """Refuse what cannot name an object.
 
     Raises:
         ValueError: a bug of the caller, for names come from our own layout.
     """
-    if len(name) > MAX_NAME_LENGTH or _NAME.fullmatch(name) is None:
+    if not is_name(name):
         raise ValueError(f"not the name of an object: {name!r}")
 
 

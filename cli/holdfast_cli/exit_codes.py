@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from holdfast import errors
+from holdfast import errors, storage_errors
 
 
 class ExitCode(IntEnum):
@@ -27,6 +27,22 @@ class ExitCode(IntEnum):
     """No key slot opens with the secret, or the key file is missing or no key file."""
     DAMAGED = 13
     """Stored bytes are not what was stored."""
+    DENIED = 20
+    """The storage does not allow it, or Object Lock protects the object."""
+    CREDENTIALS = 21
+    """The storage does not accept the credentials, or there are none."""
+    NO_BUCKET = 22
+    WRONG_REGION = 23
+    CLOCK_SKEW = 24
+    ARCHIVED = 25
+    UNREACHABLE = 26
+    """The storage did not answer, or not properly, however often it was asked."""
+    REQUEST_LIMIT = 27
+    """--max-requests is used up."""
+    UNSAFE_STORAGE = 28
+    """The storage does not keep two prunes apart although it seemed to."""
+    NOT_MAINTAINER = 29
+    """Another host maintains this repository."""
     INTERRUPTED = 130
     """Ctrl-C, SIGTERM or SIGHUP."""
 
@@ -37,6 +53,16 @@ _BY_CLASS: Final[tuple[tuple[type[errors.HoldfastError], ExitCode], ...]] = (
     (errors.WrongKeyError, ExitCode.WRONG_KEY),
     (errors.KeyFileError, ExitCode.WRONG_KEY),
     (errors.IntegrityError, ExitCode.DAMAGED),
+    (errors.AccessDeniedError, ExitCode.DENIED),
+    (storage_errors.CredentialsError, ExitCode.CREDENTIALS),
+    (storage_errors.BucketNotFoundError, ExitCode.NO_BUCKET),
+    (storage_errors.WrongRegionError, ExitCode.WRONG_REGION),
+    (storage_errors.ClockSkewError, ExitCode.CLOCK_SKEW),
+    (storage_errors.ArchivedError, ExitCode.ARCHIVED),
+    (errors.TransientBackendError, ExitCode.UNREACHABLE),
+    (storage_errors.RequestLimitError, ExitCode.REQUEST_LIMIT),
+    (errors.UnsafeStorageError, ExitCode.UNSAFE_STORAGE),
+    (errors.NotMaintainerError, ExitCode.NOT_MAINTAINER),
 )
 
 

@@ -8,7 +8,8 @@
     │  ├─ AlreadyExistsError
     │  ├─ AccessDeniedError
     │  ├─ OutOfSpaceError
-    │  └─ TransientBackendError      the only kind that a retry may repeat
+    │  ├─ TransientBackendError      the only kind that a retry may repeat
+    │  └─ …                          those of storage behind a network: `storage_errors`
     ├─ RepositoryError
     │  ├─ RepositoryNotFoundError
     │  ├─ RepositoryExistsError
@@ -22,6 +23,8 @@
     │  ├─ CommitVoidError            prune went on while a writer did not
     │  ├─ ForgetFinalError
     │  ├─ PruneBusyError
+    │  ├─ UnsafeStorageError         the storage lies about create-if-absent
+    │  ├─ NotMaintainerError
     │  └─ CacheError                 the local cache is unusable
     ├─ IntegrityError                stored bytes are not what was stored
     │  ├─ FormatError
@@ -293,6 +296,37 @@ class PruneBusyError(RepositoryError):
         return (
             f"others are pruning the repository at {self.location} right now; nothing was removed "
             "twice, run prune again later"
+        )
+
+
+@dataclass(eq=False)
+class UnsafeStorageError(RepositoryError):
+    """The storage replaced an object that it was to create only if absent; `what` was refused."""
+
+    location: str
+    what: str
+
+    def __str__(self) -> str:
+        return (
+            f"the storage at {self.location} overwrites objects that it was told to create only if "
+            f"absent, which `init` did not see; {self.what} is refused, since two of them at once "
+            "could lose data. `holdfast doctor` shows what the storage does"
+        )
+
+
+@dataclass(eq=False)
+class NotMaintainerError(RepositoryError):
+    """Only one host may prune a repository on such storage, and this is another."""
+
+    location: str
+    maintainer: str
+    host: str
+
+    def __str__(self) -> str:
+        return (
+            f"only {self.maintainer} may prune the repository at {self.location}, since its "
+            f"storage cannot keep two prunes apart, and this is {self.host}; run it there, or "
+            "give --as-maintainer if that host will never prune again"
         )
 
 

@@ -11,10 +11,15 @@ import pytest
 
 from conformance.backend_contract import BackendContract
 from holdfast.backends.base import Backend
+from holdfast.backends.limits import LimitedBackend
 from holdfast.backends.local import LocalBackend
 from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.retry import RetryBackend
+from holdfast.backends.meter import Meter, MeteredBackend
+from holdfast.backends.retry import Retrier, RetryBackend, RetryPolicy
+from holdfast.backends.throttle import Throttle
+from holdfast.clock import SystemClock
 from holdfast.errors import AlreadyExistsError
+from holdfast.repository.lock_ledger import LedgerBackend, LockLedger
 from support.faults import CrashingBackend, FlakyBackend, Moment, RecordingBackend
 
 
@@ -68,7 +73,9 @@ class TestRetryBackendOverFlakyStorage(BackendContract):
             (kind, number): moments[number // 2 % 2] for kind in kinds for number in range(0, 40, 2)
         }
         flaky = FlakyBackend(MemoryBackend(), schedule)
-        return RetryBackend(flaky, sleep=lambda _: None)
+        # Looking whether an object is one's own fails as often as everything else.
+        patient = RetryPolicy(attempts_at_first=12)
+        return RetryBackend(flaky, Retrier(patient, sleep=lambda _: None))
 
     def test_equal_content_is_no_excuse(self, backend: Backend) -> None:
         """Here it is, after a failure: nobody can tell whose equal bytes they are."""
@@ -77,6 +84,31 @@ class TestRetryBackendOverFlakyStorage(BackendContract):
         with pytest.raises(AlreadyExistsError):
             backend.create("gc/0", b"diff")
         assert backend.read("gc/0") == b"same"
+
+
+class TestMeteredBackend(BackendContract):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return MeteredBackend(MemoryBackend(), Meter())
+
+
+class TestLimitedBackend(BackendContract):
+    """With limits that cost little time, over files."""
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Iterator[Backend]:
+        inner = LocalBackend(str(tmp_path / "repository"))
+        backend = LimitedBackend(inner, Throttle(1 << 36), Throttle(1 << 36))
+        backend.initialize()
+        yield backend
+        backend.close()
+
+
+class TestLedgerBackend(BackendContract):
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Backend:
+        ledger = LockLedger(str(tmp_path / "locks"), days=30, clock=SystemClock())
+        return LedgerBackend(MemoryBackend(), ledger)
 
 
 class TestCrashingBackendThatNeverCrashes(BackendContract):

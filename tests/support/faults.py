@@ -62,11 +62,21 @@ class HookedBackend:
     def is_remote(self) -> bool:
         return self.inner.is_remote
 
+    @property
+    def parallelism(self) -> int:
+        return self.inner.parallelism
+
+    def protect(self, days: int) -> None:
+        self.inner.protect(days)
+
     def create(self, name: str, data: Bytes) -> None:
         self.perform("create", name, lambda: self.inner.create(name, data))
 
-    def open_writer(self, name: str) -> ObjectWriter:
-        inner = self.perform("open_writer", name, lambda: self.inner.open_writer(name))
+    def open_writer(self, name: str, *, is_hot: bool = False) -> ObjectWriter:
+        def action() -> ObjectWriter:
+            return self.inner.open_writer(name, is_hot=is_hot)
+
+        inner = self.perform("open_writer", name, action)
         return HookedWriter(self, name, inner)
 
     def read(self, name: str) -> bytes:
@@ -200,8 +210,8 @@ class RecordingBackend(HookedBackend):
     def create(self, name: str, data: Bytes) -> None:
         self._record("create", name, bytes(data), lambda: self.inner.create(name, data))
 
-    def open_writer(self, name: str) -> ObjectWriter:
-        return _RecordingWriter(self, name, self.inner.open_writer(name))
+    def open_writer(self, name: str, *, is_hot: bool = False) -> ObjectWriter:
+        return _RecordingWriter(self, name, self.inner.open_writer(name, is_hot=is_hot))
 
     def delete(self, name: str) -> None:
         self._record("delete", name, b"", lambda: self.inner.delete(name))

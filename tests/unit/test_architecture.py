@@ -18,6 +18,7 @@ CLI = ROOT / "cli" / "holdfast_cli"
 # A part may import parts of lower rows and itself; parts of one row never import each other.
 ROWS = (
     ("errors",),
+    ("storage_errors",),
     ("ids", "units", "clock", "findings", "version"),
     ("progress",),
     ("hashing",),

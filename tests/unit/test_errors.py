@@ -9,7 +9,7 @@ from dataclasses import fields
 import msgspec
 import pytest
 
-from holdfast import errors
+from holdfast import errors, storage_errors
 from holdfast.errors import (
     AmbiguousSnapshotError,
     BackendError,
@@ -29,8 +29,11 @@ from holdfast.findings import Finding
 
 CLASSES = [
     found
-    for _, found in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(found, HoldfastError) and found not in (HoldfastError, RepositoryError)
+    for module in (errors, storage_errors)
+    for _, found in inspect.getmembers(module, inspect.isclass)
+    if found.__module__ == module.__name__
+    and issubclass(found, HoldfastError)
+    and found not in (HoldfastError, RepositoryError)
 ]
 SAMPLES: dict[str, object] = {"str": "sample", "int": 7, "tuple[str, ...]": ("aa" * 16, "ab" * 16)}
 

@@ -31,9 +31,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from holdfast.backends import durable, names
-from holdfast.backends.base import ObjectInfo
+from holdfast.backends.base import ObjectInfo, refuse_protection
 from holdfast.backends.descriptors import DescriptorCache
 from holdfast.backends.location import Location
+from holdfast.backends.options import StorageOptions
 from holdfast.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -63,8 +64,9 @@ _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _PASSING: Final = frozenset({errno.ETIMEDOUT, errno.ESTALE})
 
 
-def open_local(location: Location) -> LocalBackend:
+def open_local(location: Location, options: StorageOptions) -> LocalBackend:
     """Return the backend of a `file` location."""
+    del options
     return LocalBackend(location.path)
 
 
@@ -91,6 +93,15 @@ class LocalBackend:
         """False: even over NFS the kernel caches."""
         return False
 
+    @property
+    def parallelism(self) -> int:
+        """2: one reads or syncs while the other works."""
+        return 2
+
+    def protect(self, days: int) -> None:
+        """Refuse: nothing here is protected."""
+        refuse_protection(days)
+
     def create(self, name: str, data: Bytes) -> None:
         """Create an object, durable and visible on return."""
         writer = self.open_writer(name)
@@ -100,8 +111,9 @@ class LocalBackend:
         finally:
             writer.abort()
 
-    def open_writer(self, name: str) -> LocalWriter:
+    def open_writer(self, name: str, *, is_hot: bool = False) -> LocalWriter:
         """Begin an object in a temporary file."""
+        del is_hot
         names.check_name(name)
         try:
             path, descriptor = self._open_temporary()
@@ -163,7 +175,8 @@ class LocalBackend:
     def initialize(self) -> None:
         """Create the root, mode 0700, or take an empty directory that exists.
 
-        A file system's own `lost+found` and what an interrupted `initialize` left count as empty.
+        A file system's own `lost+found` and what an interrupted `init` or a probe left count as
+        empty.
 
         Raises:
             ConfigurationError: the directory above does not exist: a typing error, or a disk that
@@ -314,7 +327,7 @@ class LocalBackend:
     def _may_precede(self, name: str) -> bool:
         """Tell whether an entry of the root may be there before the repository is."""
         if name != TEMPORARY_DIRECTORY:
-            return name == "lost+found"
+            return name in ("lost+found", names.PROBE.rstrip("/"))
         left = os.listdir(f"{self._root}/{name}")
         return all(file.endswith(TEMPORARY_SUFFIX) for file in left)
 

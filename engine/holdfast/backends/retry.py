@@ -20,8 +20,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from holdfast.backends.base import Backend, ObjectInfo, ObjectWriter
+from holdfast.backends.wrapper import BackendWrapper
 from holdfast.clock import Clock, SystemClock
-from holdfast.errors import AlreadyExistsError, NotFoundError, TransientBackendError
+from holdfast.errors import (
+    AlreadyExistsError,
+    BackendError,
+    NotFoundError,
+    TransientBackendError,
+)
 from holdfast.hashing import Bytes
 
 _Result = TypeVar("_Result")
@@ -31,8 +37,11 @@ _Result = TypeVar("_Result")
 class RetryPolicy:
     """How often and how long to try."""
 
-    attempts: int = 8
+    attempts: int = 12
     """Attempts of one operation, the first included."""
+    attempts_at_first: int = 4
+    """The same as long as the storage has never answered: it may be the location that is wrong,
+    and somebody waits for an answer."""
     first_wait_s: float = 0.25
     """Bound of the first wait; each further bound is twice the one before."""
     longest_wait_s: float = 30.0
@@ -40,14 +49,10 @@ class RetryPolicy:
     """No wait begins that would end later than this after the operation's begin."""
 
 
-class RetryBackend:
-    """Repeats failed operations of `inner`.
-
-    Writers are not repeated, only their opening: the bytes are gone when `commit` fails, and
-    whether it happened is unknown. Whoever holds the bytes writes them again under a new name.
+class Retrier:
+    """Repeats what fails with TransientBackendError. Safe for many threads.
 
     Args:
-        inner: the backend whose operations are repeated.
         policy: how often and how long.
         clock: measures the time an operation has taken.
         sleep: waits for a number of seconds.
@@ -56,28 +61,73 @@ class RetryBackend:
 
     def __init__(
         self,
-        inner: Backend,
         policy: RetryPolicy | None = None,
         *,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        self._inner = inner
         self._policy = policy or RetryPolicy()
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._random = random
+        self._has_answered = False
 
-    @property
-    def location(self) -> str:
-        """That of the wrapped backend."""
-        return self._inner.location
+    def run(self, attempt: Callable[[], _Result]) -> _Result:
+        """Return what `attempt` returns, or raise what it raises for good."""
+        waits = self.waits()
+        while True:
+            try:
+                result = attempt()
+            except TransientBackendError:
+                if not self.wait(waits):
+                    raise
+            except BackendError:
+                self._has_answered = True
+                raise
+            else:
+                self._has_answered = True
+                return result
 
-    @property
-    def is_remote(self) -> bool:
-        """That of the wrapped backend."""
-        return self._inner.is_remote
+    def wait(self, waits: Iterator[float]) -> bool:
+        """Wait before the next attempt; False if there is none any more."""
+        wait_s = next(waits, None)
+        if wait_s is None:
+            return False
+        self._sleep(wait_s)
+        return True
+
+    def waits(self) -> Iterator[float]:
+        """Yield the waits of an operation that begins now, until attempts or time are used up."""
+        return self._waits(self._clock.monotonic_s())
+
+    def _waits(self, begin_s: float) -> Iterator[float]:
+        policy = self._policy
+        bound_s = policy.first_wait_s
+        attempts = policy.attempts if self._has_answered else policy.attempts_at_first
+        for _ in range(attempts - 1):
+            wait_s = self._random() * bound_s
+            if self._clock.monotonic_s() - begin_s + wait_s > policy.total_s:
+                return
+            yield wait_s
+            bound_s = min(2 * bound_s, policy.longest_wait_s)
+
+
+class RetryBackend(BackendWrapper):
+    """Repeats failed operations of `inner`.
+
+    Writers are not repeated, only their opening: in general the bytes are gone when `commit`
+    fails, and whether it happened is unknown. A writer that still has them repeats by itself, as
+    that of S3 does; otherwise whoever holds the bytes writes them again under a new name.
+
+    Args:
+        inner: the backend whose operations are repeated.
+        retrier: repeats them.
+    """
+
+    def __init__(self, inner: Backend, retrier: Retrier | None = None) -> None:
+        super().__init__(inner)
+        self._retrier = retrier or Retrier()
 
     def create(self, name: str, data: Bytes) -> None:
         """Create an object; one equal object under the name after a failed attempt is ours."""
@@ -94,30 +144,30 @@ class RetryBackend:
                 if not has_failed or not self._holds(name, data):
                     raise
 
-        self._repeat(attempt)
+        self._retrier.run(attempt)
 
-    def open_writer(self, name: str) -> ObjectWriter:
+    def open_writer(self, name: str, *, is_hot: bool = False) -> ObjectWriter:
         """Begin an object; the writer itself repeats nothing."""
-        return self._repeat(lambda: self._inner.open_writer(name))
+        return self._retrier.run(lambda: self._inner.open_writer(name, is_hot=is_hot))
 
     def read(self, name: str) -> bytes:
         """Return a whole object."""
-        return self._repeat(lambda: self._inner.read(name))
+        return self._retrier.run(lambda: self._inner.read(name))
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Return part of an object."""
-        return self._repeat(lambda: self._inner.read_range(name, offset, length))
+        return self._retrier.run(lambda: self._inner.read_range(name, offset, length))
 
     def size(self, name: str) -> int:
         """Return an object's size in bytes."""
-        return self._repeat(lambda: self._inner.size(name))
+        return self._retrier.run(lambda: self._inner.size(name))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every object once; a listing that breaks off is begun again.
 
         The names yielded so far are remembered: about 150 bytes each.
         """
-        listing = self._repeat(lambda: self._inner.list(prefix))
+        listing = self._retrier.run(lambda: self._inner.list(prefix))
         return self._resumed(listing, prefix)
 
     def delete(self, name: str) -> None:
@@ -135,15 +185,11 @@ class RetryBackend:
                 if not has_failed:
                     raise
 
-        self._repeat(attempt)
+        self._retrier.run(attempt)
 
     def initialize(self) -> None:
         """Prepare the location; it creates no object, so that a repetition finds it empty too."""
-        self._repeat(self._inner.initialize)
-
-    def close(self) -> None:
-        """Close `inner`."""
-        self._inner.close()
+        self._retrier.run(self._inner.initialize)
 
     def _holds(self, name: str, data: Bytes) -> bool:
         """Tell whether the object is equal to `data`."""
@@ -151,17 +197,6 @@ class RetryBackend:
             return self._inner.size(name) == len(data) and self._inner.read(name) == data
         except NotFoundError:
             return False
-
-    def _repeat(self, attempt: Callable[[], _Result]) -> _Result:
-        waits = self._waits(self._clock.monotonic_s())
-        while True:
-            try:
-                return attempt()
-            except TransientBackendError:
-                wait_s = next(waits, None)
-                if wait_s is None:
-                    raise
-                self._sleep(wait_s)
 
     def _resumed(self, listing: Iterator[ObjectInfo], prefix: str) -> Iterator[ObjectInfo]:
         seen: set[str] = set()
@@ -175,20 +210,7 @@ class RetryBackend:
                         yield info
                 return
             except TransientBackendError:
-                waits = waits or self._waits(self._clock.monotonic_s())
-                wait_s = next(waits, None)
-                if wait_s is None:
+                waits = waits or self._retrier.waits()
+                if not self._retrier.wait(waits):
                     raise
-                self._sleep(wait_s)
-            listing = self._repeat(lambda: self._inner.list(prefix))
-
-    def _waits(self, begin_s: float) -> Iterator[float]:
-        """Yield the waits of an operation until its attempts or its time are used up."""
-        policy = self._policy
-        bound_s = policy.first_wait_s
-        for _ in range(policy.attempts - 1):
-            wait_s = self._random() * bound_s
-            if self._clock.monotonic_s() - begin_s + wait_s > policy.total_s:
-                return
-            yield wait_s
-            bound_s = min(2 * bound_s, policy.longest_wait_s)
+            listing = self._retrier.run(lambda: self._inner.list(prefix))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +70,94 @@ def test_any_text_is_a_location_or_a_configuration_error(text: str) -> None:
 def test_s3(text: str, bucket: str, path: str, endpoint: str, region: str) -> None:
     expected = Location(scheme="s3", bucket=bucket, path=path, endpoint=endpoint, region=region)
     assert parse_location(text) == expected
+
+
+def test_every_option_of_s3() -> None:
+    text = (
+        "s3://bucket/p?endpoint=https://s3.example.org&region=eu-1&profile=nightly&payer=requester"
+        "&addressing=virtual&connections=64&class=GLACIER_IR&sse=aws:kms&kms-key=arn:aws:kms:1"
+        "&tags=team:web,empty:&lock-mode=governance"
+    )
+    assert parse_location(text) == Location(
+        scheme="s3",
+        bucket="bucket",
+        path="p",
+        endpoint="https://s3.example.org",
+        region="eu-1",
+        profile="nightly",
+        payer="requester",
+        addressing="virtual",
+        connections=64,
+        storage_class="GLACIER_IR",
+        sse="aws:kms",
+        kms_key="arn:aws:kms:1",
+        tags=(("team", "web"), ("empty", "")),
+        lock_mode="governance",
+    )
+
+
+def test_every_option_is_documented() -> None:
+    document = Path(__file__).parents[3] / "docs" / "cli.md"
+    section = document.read_text().split("## Locations\n")[1].split("\n## ")[0]
+    described = re.findall(r"^\| ([a-z-]+) \|", section, flags=re.MULTILINE)[1:]
+    with pytest.raises(ConfigurationError) as caught:
+        parse_location("s3://bucket?color=red")
+    assert f"options of an s3 location are {', '.join(described)}" in str(caught.value)
+
+
+def test_a_key_of_yours() -> None:
+    location = parse_location("s3://bucket?sse-c-key-file=/etc/holdfast/key")
+    assert location.sse_c_key_file == "/etc/holdfast/key"
+    assert location.sse == ""
+
+
+def test_what_holds_where_nothing_is_said() -> None:
+    location = parse_location("s3://bucket")
+    assert location.connections == 16
+    assert location.lock_mode == "compliance"
+    assert location.storage_class == location.sse == location.payer == ""
+    assert location.tags == ()
+
+
+def test_a_kms_key_asks_for_kms() -> None:
+    assert parse_location("s3://bucket?kms-key=key-1").sse == "aws:kms"
+
+
+@pytest.mark.parametrize("text", ["/srv/backup", "file:///srv", "s3://bucket/p?region=eu-1"])
+def test_the_text_is_kept_as_given(text: str) -> None:
+    assert parse_location(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ("addressing=both", "choose path or virtual"),
+        ("connections=0", "a number from 1 to 256"),
+        ("connections=257", "a number from 1 to 256"),
+        ("connections=1e2", "a number from 1 to 256"),
+        ("connections=\u0661", "a number from 1 to 256"),
+        ("class=cold storage", "like STANDARD_IA"),
+        ("class=standard_ia", "like STANDARD_IA"),
+        ("region=eu/west", "like eu-west-1"),
+        ("sse=aes", "choose AES256 or aws:kms"),
+        ("sse=AES256&kms-key=k", "kms-key goes with sse=aws:kms"),
+        ("sse=AES256&sse-c-key-file=/k", "with its key or with yours"),
+        ("kms-key=k&sse-c-key-file=/k", "with its key or with yours"),
+        ("payer=me", "choose requester"),
+        ("tags=web", "'web' is not a tag"),
+        ("tags=a:b,", "'' is not a tag"),
+        ("tags=a:b:c", "'a:b:c' is not a tag"),
+        ("tags=a:b,a:c", "tag a is given twice"),
+        ("tags=" + ",".join(f"k{number}:v" for number in range(11)), "at most 10"),
+        ("lock-mode=legal", "choose compliance or governance"),
+        ("access-key=AKIA", "unknown option access-key"),
+        ("profile=", "profile is empty"),
+    ],
+)
+def test_options_that_make_no_sense(options: str, part: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_location(f"s3://bucket/p?{options}")
+    assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(

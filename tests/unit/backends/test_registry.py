@@ -11,6 +11,7 @@ import pytest
 import holdfast.backends.local
 from holdfast.backends.local import LocalBackend
 from holdfast.backends.registry import open_backend
+from holdfast.backends.retry import RetryBackend
 from holdfast.errors import ConfigurationError
 
 
@@ -39,9 +40,18 @@ def test_opening_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kind_that_this_version_lacks_is_explained() -> None:
-    with pytest.raises(ConfigurationError, match=r"cannot open s3://.*local directories"):
-        open_backend("s3://bucket/prefix")
+def test_s3_opens_a_bucket_that_is_not_looked_at_yet() -> None:
+    backend = open_backend("s3://bucket/prefix?endpoint=http://127.0.0.1:9&connections=3")
+    assert isinstance(backend, RetryBackend)
+    assert backend.is_remote
+    assert backend.parallelism == 3
+    assert backend.location == "s3://bucket/prefix?endpoint=http://127.0.0.1:9&connections=3"
+    backend.close()
+
+
+def test_what_is_no_location_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="unknown kind of location"):
+        open_backend("sftp://host/directory")
 
 
 def test_backends_are_imported_on_use() -> None:
@@ -55,3 +65,4 @@ def test_backends_are_imported_on_use() -> None:
     )
     assert "holdfast.backends.registry" in run.stdout
     assert "holdfast.backends.local" not in run.stdout.replace("holdfast.backends.location", "")
+    assert "holdfast.backends.s3" not in run.stdout

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 
 from holdfast.backends.base import Backend
 from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.retry import RetryBackend, RetryPolicy
+from holdfast.backends.retry import Retrier, RetryBackend, RetryPolicy
 from holdfast.errors import (
     AlreadyExistsError,
     BackendError,
@@ -52,7 +53,10 @@ def retrying(
     flaky: Backend, clock: SleepingClock | None = None, policy: RetryPolicy | None = None
 ) -> RetryBackend:
     clock = clock or SleepingClock()
-    return RetryBackend(flaky, policy, clock=clock, sleep=clock.sleep, random=lambda: 1.0)
+    policy = policy or RetryPolicy()
+    patient = dataclasses.replace(policy, attempts_at_first=policy.attempts)
+    retrier = Retrier(patient, clock=clock, sleep=clock.sleep, random=lambda: 1.0)
+    return RetryBackend(flaky, retrier)
 
 
 def filled(**objects: bytes) -> MemoryBackend:
@@ -78,9 +82,8 @@ def test_jitter_takes_a_random_part_of_the_bound() -> None:
     parts = iter([0.0, 0.5, 0.25])
     flaky = FlakyBackend(filled(a=b"data"), failing("read", 3))
     policy = RetryPolicy(first_wait_s=1.0)
-    backend = RetryBackend(
-        flaky, policy, clock=clock, sleep=clock.sleep, random=lambda: next(parts)
-    )
+    retrier = Retrier(policy, clock=clock, sleep=clock.sleep, random=lambda: next(parts))
+    backend = RetryBackend(flaky, retrier)
     assert backend.read("a") == b"data"
     assert clock.sleeps == [0.0, 1.0, 1.0]
 
@@ -102,6 +105,33 @@ def test_total_time_is_bounded_and_counts_slow_attempts() -> None:
         retrying(flaky, clock, policy).read("a")
     assert clock.sleeps == [10.0, 10.0]
     assert len(flaky.failed) == 3
+
+
+def test_a_storage_that_never_answered_is_not_waited_for_long() -> None:
+    clock = SleepingClock()
+    flaky = FlakyBackend(filled(a=b"data"), failing("read", 3) | failing("size", 100))
+    retrier = Retrier(clock=clock, sleep=clock.sleep, random=lambda: 1.0)
+    backend = RetryBackend(flaky, retrier)
+    with pytest.raises(TransientBackendError):
+        backend.size("a")
+    assert len(clock.sleeps) == RetryPolicy().attempts_at_first - 1
+    assert backend.read("a") == b"data"
+    clock.sleeps.clear()
+    with pytest.raises(TransientBackendError):
+        backend.size("a")
+    assert len(clock.sleeps) == RetryPolicy().attempts - 1
+
+
+def test_an_error_is_an_answer_too() -> None:
+    clock = SleepingClock()
+    flaky = FlakyBackend(filled(), failing("size", 100))
+    retrier = Retrier(clock=clock, sleep=clock.sleep, random=lambda: 0.0)
+    backend = RetryBackend(flaky, retrier)
+    with pytest.raises(NotFoundError):
+        backend.read("a")
+    with pytest.raises(TransientBackendError):
+        backend.size("a")
+    assert len(clock.sleeps) == RetryPolicy().attempts - 1
 
 
 def test_one_attempt_means_no_repetition() -> None:

@@ -178,7 +178,7 @@ _LARGE_BUFFERS: Final = (
     "backup_files._BUFFER_SIZE",
     "check_data._RUN_BYTES",
     "pack_stream.TAIL_ROOM",
-    "reader._RUN_LENGTH",
+    "bulk_reader.RUN_LENGTH",
 )
 
 

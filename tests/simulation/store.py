@@ -173,11 +173,19 @@ class ProcessBackend:
     def is_remote(self) -> bool:
         return self._store.options.is_remote
 
+    @property
+    def parallelism(self) -> int:
+        return 2
+
+    def protect(self, days: int) -> None:
+        self._store.objects.protect(days)
+
     def create(self, name: str, data: Bytes) -> None:
         copy = bytes(data)
         self._change("create", name, lambda: self._store.objects.create(name, copy))
 
-    def open_writer(self, name: str) -> ProcessWriter:
+    def open_writer(self, name: str, *, is_hot: bool = False) -> ProcessWriter:
+        del is_hot
         return ProcessWriter(self, name)
 
     def read(self, name: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.backends.retry import RetryBackend
+from holdfast.backends.retry import Retrier, RetryBackend
 from holdfast.errors import NotFoundError, TransientBackendError
 from simulation.scheduler import InlineExecutor, Operation, Process
 from simulation.store import (
@@ -198,7 +198,7 @@ def test_a_retry_hides_a_lost_answer(happens: bool) -> None:
 
     def work(backend: ProcessBackend) -> None:
         clock = ProcessClock(store, process, 0)
-        retry = RetryBackend(backend, clock=clock, sleep=clock.sleep_s, random=lambda: 0.5)
+        retry = RetryBackend(backend, Retrier(clock=clock, sleep=clock.sleep_s, random=lambda: 0.5))
         retry.create("a", b"1")
         retry.delete("a")
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import pytest
 
-from holdfast.backends.retry import RetryBackend
+from holdfast.backends.retry import Retrier, RetryBackend
 from holdfast.errors import (
     CommitVoidError,
     ForgetFinalError,
@@ -222,7 +222,9 @@ class World:
             clock = ProcessClock(self.store, process, here.skew_s)
             backend = ProcessBackend(self.store, process, here.faults)
             chance = self.machine.chance.of_this_thread()
-            patient = RetryBackend(backend, clock=clock, sleep=clock.sleep_s, random=chance.random)
+            patient = RetryBackend(
+                backend, Retrier(clock=clock, sleep=clock.sleep_s, random=chance.random)
+            )
             try:
                 with Repository.open(
                     patient, SECRET, cache_dir=str(here.cache), clock=clock

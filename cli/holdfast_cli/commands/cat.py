@@ -18,7 +18,6 @@ from holdfast.ids import BLOB_ID_LENGTH
 from holdfast.operations.read_file import iter_file
 from holdfast.operations.tree_walk import find_node
 from holdfast.policy.selection import SnapshotFilter, resolve
-from holdfast.repository import layout
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
 from holdfast_cli.app import App, pass_app
@@ -75,8 +74,7 @@ def command(
 
 def _write_file(output: Output, repository: Repository, what: str, wanted: SnapshotFilter) -> None:
     snapshot_name, path = split_name(what)
-    snapshot = resolve(repository.snapshots(), snapshot_name, wanted)
-    repository.load_index()
+    snapshot = resolve(repository.load_view().snapshots, snapshot_name, wanted)
     with BlobReader(repository) as reader:
         node = find_node(reader, snapshot.root, path, snapshot=snapshot.id)
         if node.type != NodeType.FILE:
@@ -113,11 +111,7 @@ def _snapshot(repository: Repository, name: str, wanted: SnapshotFilter) -> dict
 
 
 def _index(repository: Repository, name: str | None) -> Any:
-    names = sorted(
-        index_id
-        for info in repository.backend.list(layout.INDEX)
-        if (index_id := layout.id_of(info.name)) is not None
-    )
+    names = sorted(repository.listed_index_ids())
     if name is None:
         return names
     found = [index_id for index_id in names if index_id.startswith(name)]

@@ -99,8 +99,7 @@ def command(
         app.output.warn(f"{printable_name(directory)}: {error}")
 
     with open_repository(app.settings) as repository:
-        snapshot = resolve(repository.snapshots(), snapshot_name, wanted)
-        repository.load_index()
+        snapshot = resolve(repository.load_view().snapshots, snapshot_name, wanted)
         with BlobReader(repository) as reader:
             entries = _iter_entries(reader, snapshot, path, recursive, on_damage)
             if sort != "name":

@@ -90,8 +90,7 @@ def command(app: App, /, name: str, wanted: SnapshotFilter, **given: Any) -> int
         open_repository(app.settings) as repository,
         watching(app.output, calm=dry_run) as progress,
     ):
-        snapshot = resolve(repository.snapshots(), snapshot_name, wanted)
-        repository.load_index()
+        snapshot = resolve(repository.load_view().snapshots, snapshot_name, wanted)
         with BlobReader(repository) as reader:
             node = find_node(reader, snapshot.root, path, snapshot=snapshot.id)
             result = restore(

@@ -34,6 +34,8 @@ from holdfast.repository.repository import Repository
 
 _RUN_BYTES: Final = 16 << 20
 """Plaintext of one run."""
+_AHEAD: Final = 3
+"""Runs that are read ahead over a network; each is a request."""
 _TAIL_STEP: Final = 4 << 20
 
 
@@ -46,15 +48,29 @@ class PackReport:
 
 
 class PackVerifier:
-    """Verifies packs one after another. For one thread; a pool does the heavy part.
+    """Verifies packs one after another. For one thread; pools do the heavy part.
 
-    Memory: (threads + 1) runs of 16 MiB.
+    Memory: (threads + 1) runs of 16 MiB, and the sealed bytes of `_AHEAD` runs if there are
+    readers.
+
+    Args:
+        repository: whose packs.
+        pool: decodes.
+        threads: of the pool.
+        readers: read the next runs meanwhile, where a request waits for a network.
     """
 
-    def __init__(self, repository: Repository, pool: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        pool: ThreadPoolExecutor,
+        threads: int,
+        readers: ThreadPoolExecutor | None = None,
+    ) -> None:
         self._repository = repository
         self._backend = repository.backend
         self._pool = pool
+        self._readers = readers
         size = _RUN_BYTES + 3 * repository.config.slice_size
         self._buffers = [bytearray(size) for _ in range(threads + 1)]
         self._hashes = {
@@ -100,10 +116,9 @@ class PackVerifier:
             )
         pending: deque[tuple[Future[list[Decoded]], bytearray]] = deque()
         at = 0
-        for blobs in _runs(entry):
+        for blobs, begin, stored in self._read_runs(entry, starts):
             first, end = slices_of(blobs, header.slice_size)
-            begin = min(starts[first], starts[at])
-            data = memoryview(self._backend.read_range(name, begin, starts[end] - begin))
+            data = memoryview(stored)
             trailer.update(data[starts[at] - begin :])
             at = end
             sealed = data[starts[first] - begin :]
@@ -112,13 +127,36 @@ class PackVerifier:
             buffer = self._buffers.pop()
             job = self._pool.submit(decode_blobs, header, starts, sealed, blobs, hashes, buffer)
             pending.append((job, buffer))
-        trailer.update(self._backend.read_range(name, starts[at], starts[-1] - starts[at]))
+        if starts[at] < starts[-1]:
+            trailer.update(self._backend.read_range(name, starts[at], starts[-1] - starts[at]))
         while pending:
             self._collect(pending, report)
         if report.bad_blobs:
             reason = f"{len(report.bad_blobs)} of its {len(entry.lengths)} blobs cannot be read"
             report.problems.append(IntegrityError("pack", entry.pack_id, reason))
         return trailer
+
+    def _read_runs(
+        self, entry: PackEntry, starts: list[int]
+    ) -> Iterator[tuple[list[Place], int, bytes]]:
+        """Yield the runs of a pack with where their stored bytes begin, and these."""
+        name = pack_name(entry.pack_id)
+        waiting: deque[tuple[list[Place], int, Future[bytes]]] = deque()
+        at = 0
+        for blobs in _runs(entry):
+            first, end = slices_of(blobs, entry.slice_size)
+            begin = min(starts[first], starts[at])
+            length, at = starts[end] - begin, end
+            if self._readers is None:
+                yield blobs, begin, self._backend.read_range(name, begin, length)
+                continue
+            job = self._readers.submit(self._backend.read_range, name, begin, length)
+            waiting.append((blobs, begin, job))
+            if len(waiting) > _AHEAD:
+                blobs, begin, job = waiting.popleft()
+                yield blobs, begin, job.result()
+        for blobs, begin, job in waiting:
+            yield blobs, begin, job.result()
 
     def _collect(
         self, pending: deque[tuple[Future[list[Decoded]], bytearray]], report: PackReport

@@ -14,9 +14,11 @@ from holdfast.format.gc import Close, Seal, join_ids, split_joined
 from holdfast.format.index import PackEntry, encode_index
 from holdfast.ids import BlobId, ObjectId, new_object_id
 from holdfast.operations.live_blobs import LiveBlobs
-from holdfast.operations.prune_survey import require_sound, roots_of
+from holdfast.operations.prune_survey import require_sound
+from holdfast.operations.references import roots_of
 from holdfast.policy.prune_plan import IndexUsage, plan_index
 from holdfast.repository import layout
+from holdfast.repository.listing import list_objects
 from holdfast.repository.log_state import LogState
 from holdfast.repository.repository import Repository
 from holdfast.repository.settling import live_ids
@@ -126,7 +128,7 @@ class _Decision:
             # A listing may miss both a partial snapshot and its successor, if one goes and the
             # other comes meanwhile: what they name must not be taken for merged.
             index_ids, replaced = trusted, set()
-        present = {layout.id_of(info.name) for info in repository.backend.list(layout.PACKS)}
+        present = set(list_objects(repository.backend, layout.PACKS))
         strays = {one for one in self._stray_index if one not in index_ids}
         listed_doomed = self._still_listed(log.doomed, index_ids)
         doomed = (self._condemned - self._kept) | listed_doomed | (log.doomed & present)

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.errors import CommitVoidError, IntegrityError
-from holdfast.format.snapshot import Snapshot
 from holdfast.ids import BlobId, ObjectId
 from holdfast.operations.live_blobs import LiveBlobs
+from holdfast.operations.references import roots_of
 from holdfast.policy.prune_plan import PackUsage
 from holdfast.repository import layout
 from holdfast.repository.blob_index import BlobIndex
+from holdfast.repository.listing import list_objects
 from holdfast.repository.repository import Repository
 from holdfast.repository.sessions import LEASE_S
 from holdfast.repository.view import View
@@ -44,11 +45,6 @@ class _Listing:
     packs: dict[ObjectId, tuple[int, float]]
     """Size, and when it was created by the storage's clock."""
     index: dict[ObjectId, float]
-
-
-def roots_of(snapshots: Iterable[Snapshot]) -> set[BlobId]:
-    """Return the pages that snapshots begin with."""
-    return {page for snapshot in snapshots for page in snapshot.root_pages}
 
 
 def require_sound(repository: Repository) -> None:
@@ -161,17 +157,12 @@ def measure(index: BlobIndex, live: LiveBlobs) -> tuple[list[PackUsage], set[Blo
 
 
 def _list(repository: Repository) -> _Listing:
-    packs = {
-        pack_id: (info.size, info.modified_s)
-        for info in repository.backend.list(layout.PACKS)
-        if (pack_id := layout.id_of(info.name)) is not None
-    }
-    index = {
-        index_id: info.modified_s
-        for info in repository.backend.list(layout.INDEX)
-        if (index_id := layout.id_of(info.name)) is not None
-    }
-    return _Listing(packs, index)
+    packs = list_objects(repository.backend, layout.PACKS)
+    index = list_objects(repository.backend, layout.INDEX)
+    return _Listing(
+        {pack_id: (info.size, info.modified_s) for pack_id, info in packs.items()},
+        {index_id: info.modified_s for index_id, info in index.items()},
+    )
 
 
 def damage_of(lost: Iterable[BlobId]) -> list[IntegrityError]:

@@ -7,12 +7,18 @@ from typing import Final
 
 from holdfast.errors import IntegrityError
 from holdfast.format.node import NodeType, decode_ids, decode_page, list_ids
+from holdfast.format.snapshot import Snapshot
 from holdfast.ids import BlobId
 from holdfast.repository.reader import BlobReader
 
 _NODES: Final = 0
 """A page of nodes; larger numbers are the depth of a page of ids."""
 _DIRECTORY: Final = NodeType.DIRECTORY.value
+
+
+def roots_of(snapshots: Iterable[Snapshot]) -> set[BlobId]:
+    """Return the pages that snapshots begin with."""
+    return {page for snapshot in snapshots for page in snapshot.root_pages}
 
 
 def iter_references(

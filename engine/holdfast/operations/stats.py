@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.format.snapshot import Snapshot
 from holdfast.ids import BlobId
-from holdfast.operations.references import iter_references
+from holdfast.operations.references import iter_references, roots_of
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
 
@@ -58,8 +58,9 @@ def repository_stats(
     Cost: without a choice that of reading the index; with one, of walking the trees, and 100
     bytes of memory a blob.
     """
-    chosen = repository.snapshots() if snapshots is None else list(snapshots)
-    index = repository.load_index()
+    view = repository.load_view()
+    chosen = view.snapshots if snapshots is None else list(snapshots)
+    index = repository.index
     logical = sum(snapshot.stats.logical_bytes for snapshot in chosen)
     tables = dict(index.packs())
     if snapshots is None:
@@ -92,7 +93,7 @@ def repository_stats(
 def _referenced(repository: Repository, snapshots: Sequence[Snapshot]) -> set[BlobId]:
     """Return the ids of all blobs, pages included, that the snapshots refer to."""
     referenced: set[BlobId] = set()
-    roots = {page for snapshot in snapshots for page in snapshot.root_pages}
+    roots = roots_of(snapshots)
     with BlobReader(repository) as reader:
         for page_id, blobs in iter_references(reader, roots):
             referenced.add(page_id)

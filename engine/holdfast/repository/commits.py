@@ -14,6 +14,7 @@ from holdfast.hashing import TRAILER_LENGTH
 from holdfast.ids import ObjectId
 from holdfast.repository import layout
 from holdfast.repository.cache import Cache
+from holdfast.repository.listing import list_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,7 @@ class CommitReader:
 
         Cost: a LIST, and a GET for each that is new here.
         """
-        ids = sorted(
-            snapshot_id
-            for info in self._backend.list(layout.SNAPSHOTS)
-            if (snapshot_id := layout.id_of(info.name)) is not None
-        )
+        ids = sorted(list_objects(self._backend, layout.SNAPSHOTS))
         objects = self._cached_objects(ids) if believe_cache else {}
         commits: list[StoredCommit] = []
         fresh: dict[ObjectId, bytes] = {}
@@ -80,7 +77,7 @@ class CommitReader:
                 continue  # forgotten and pruned since the listing
             commits.append(stored)
         if fresh:
-            self._remember(fresh)
+            self.remember(fresh)
         return commits
 
     def _open(self, snapshot_id: ObjectId, data: bytes) -> StoredCommit:
@@ -102,7 +99,8 @@ class CommitReader:
             }
         return {snapshot_id: data for snapshot_id, data in found.items() if data is not None}
 
-    def _remember(self, objects: dict[ObjectId, bytes]) -> None:
+    def remember(self, objects: dict[ObjectId, bytes]) -> None:
+        """Keep snapshot objects that are in the repository."""
         database = self._cache.database(b"snapshots")
         with self._cache.writing() as transaction:
             for snapshot_id, data in objects.items():

@@ -37,9 +37,15 @@ class GcLog:
     def __init__(self, backend: Backend, envelope: Envelope) -> None:
         self._backend = backend
         self._envelope = envelope
+        self._known_seal: int | None = None
+        self._known: dict[int, tuple[Entry, bytes]] = {}
+        """Entries that stood in the log when it was last read, and that SEAL was the last."""
 
     def read(self) -> LogState:
-        """Return the state of the log now. Cost: two LISTs and three GETs at the most.
+        """Return the state of the log now.
+
+        Cost: a LIST; if there are entries that this object has not read yet, a GET for each,
+        at most three, and one more LIST.
 
         Raises:
             IntegrityError: an entry is damaged or missing; nothing can be decided without it.
@@ -72,18 +78,28 @@ class GcLog:
             return LogState()
         last = numbers[-1]
         seal_number = _seal_before(last)
-        entries: list[tuple[Entry, bytes]] = []
-        for number in range(max(seal_number, 0), last + 1):
-            try:
-                entries.append(self._read_entry(number))
-            except NotFoundError:
-                return None
-        # Between the listing and the reading others may have sealed a cycle and deleted these
-        # entries, and a pruner that slept may have created one of them again. Then the log has
-        # a later SEAL now.
-        if _seal_before(self._list()[-1]) != seal_number:
+        # Nothing from the last SEAL on is ever deleted, so what was read while the same SEAL was
+        # the last one stands there still.
+        known = self._known if seal_number == self._known_seal else {}
+        current = range(max(seal_number, 0), last + 1)
+        if not set(numbers).issuperset(current):
             return None
-        return _state_of(entries, numbers, seal_number)
+        if any(number not in known for number in current):
+            known = dict(known)
+            for number in current:
+                if number not in known:
+                    try:
+                        known[number] = self._read_entry(number)
+                    except NotFoundError:
+                        return None
+            # Between the listing and the reading others may have sealed a cycle and deleted these
+            # entries, and a pruner that slept may have created one of them again. Then the log
+            # has a later SEAL now.
+            if _seal_before(self._list()[-1]) != seal_number:
+                return None
+        state = _state_of([known[number] for number in current], numbers, seal_number)
+        self._known_seal, self._known = seal_number, known
+        return state
 
     def _list(self) -> list[int]:
         return sorted(

@@ -72,6 +72,14 @@ def rebuild(cache: Cache, index_ids: Iterable[str], load: Load) -> list[Integrit
         RecordSorter(cache.directory, _RECORD_LENGTH) as sorter,
     ):
         database = fresh.databases.__getitem__
+        # Snapshot objects are not part of the index, and each would cost a request again.
+        with (
+            cache.reading() as old,
+            old.cursor(db=cache.database(b"snapshots")) as snapshots,
+            fresh.env.begin(write=True) as transaction,
+        ):
+            for key, data in snapshots:
+                transaction.put(key, data, db=database(b"snapshots"))
         known: dict[ObjectId, int] = {}
         for index_id in index_ids:
             try:

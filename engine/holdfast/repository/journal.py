@@ -39,7 +39,7 @@ class DeadRun:
 
 
 class Journal:
-    """The journal of a running session; not thread-safe.
+    """The journal of a running session.
 
     Args:
         directory: where journals lie; created if absent.
@@ -63,7 +63,9 @@ class Journal:
             os.write(self._descriptor, _VIEW.pack(view))
 
     def append(self, entry: PackEntry) -> None:
-        """Note a durable pack. Not fsynced: after a power cut the pack is merely uploaded again.
+        """Note a durable pack; safe for many threads, as a frame is a single appending write.
+
+        Not fsynced: after a power cut the pack is merely uploaded again.
 
         So it is if the journal's disk is full: that must not cost this run the pack.
         """

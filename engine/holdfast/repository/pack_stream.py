@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.backends.base import Backend, ObjectWriter
+from holdfast.backends.base import ObjectWriter
 from holdfast.format.index import PackEntry
 from holdfast.format.pack import (
     PACK_END_LENGTH,
@@ -35,7 +35,7 @@ _MOST_PLAIN: Final = 2 << 30
 """Plaintext of a pack: offsets are 32-bit integers, and zeros pack 10,000 to 1."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _OpenPack:
     """A pack that is being filled."""
 
@@ -55,37 +55,45 @@ class PackStream:
     """All packs of one kind that one session writes. Not thread-safe: one caller.
 
     Args:
-        backend: where packs go.
+        open_writer: begins a pack of that name.
         new_header: makes the header of the next pack.
         pool: compresses and seals.
         closer: makes finished packs durable.
+        uploads: packs that wait for that at once.
         pack_size: target of a pack's stored size.
         level: zstd level, None to store as is.
-        on_pack: called by the caller's thread for each pack that is durable.
+        on_stored: called for each pack that is durable, at once, by the thread that stored it.
+        on_pack: called after that by the caller's thread.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        open_writer: Callable[[str], ObjectWriter],
         new_header: Callable[[], PackHeader],
         *,
         pool: ThreadPoolExecutor,
         closer: ThreadPoolExecutor,
+        uploads: int,
         threads: int,
         pack_size: int,
         level: int | None,
+        on_stored: Callable[[PackEntry], None],
         on_pack: Callable[[PackEntry], None],
     ) -> None:
-        self._backend = backend
+        self._open_writer = open_writer
         self._new_header = new_header
         self._pool = pool
         self._closer = closer
+        self._uploads = uploads
         self._pack_size = pack_size
         self._level = level
+        self._on_stored = on_stored
         self._on_pack = on_pack
         self._most_in_flight = threads * 2 + 2
         self._in_flight: deque[tuple[Future[bytes], _OpenPack, bytearray]] = deque()
-        self._closing: deque[Future[PackEntry]] = deque()
+        self._closing: deque[tuple[Future[PackEntry], ObjectWriter]] = deque()
+        self._open: list[_OpenPack] = []
+        """Packs whose writer has been neither handed to `closer` nor aborted."""
         self._recent: deque[int] = deque((0,), maxlen=_RECENT)
         self._buffers: list[bytearray] = []
         self._pack: _OpenPack | None = None
@@ -138,26 +146,27 @@ class PackStream:
             self._end_pack()
         elif pack is not None:
             pack.writer.abort()
+            self._open.remove(pack)
             self._pack = None
         while self._in_flight:
             self._store_oldest()
         while self._closing:
-            self._on_pack(self._closing.popleft().result())
+            self._end_oldest()
 
     def abandon(self) -> None:
         """Drop the open pack; packs that are durable already, or are being made so, stay."""
         for future, _, _ in self._in_flight:
             future.cancel()
-        packs = {id(pack): pack for _, pack, _ in self._in_flight}
-        if self._pack is not None:
-            packs[id(self._pack)] = self._pack
-        for pack in packs.values():
+        for pack in self._open:
             pack.writer.abort()
+        self._open.clear()
         self._in_flight.clear()
         self._pack = None
         while self._closing:
-            stored = self._closing.popleft()
-            if stored.exception() is None:
+            stored, writer = self._closing.popleft()
+            if stored.cancel():  # it was still waiting for a thread
+                writer.abort()
+            elif stored.exception() is None:
                 self._on_pack(stored.result())
 
     def _add_long(self, blob_id: bytes, data: memoryview) -> None:
@@ -178,8 +187,9 @@ class PackStream:
 
     def _begin(self) -> _OpenPack:
         header = self._new_header()
-        writer = self._backend.open_writer(pack_name(header.pack_id))
+        writer = self._open_writer(pack_name(header.pack_id))
         pack = self._pack = _OpenPack(header, writer)
+        self._open.append(pack)
         self._slice_size = header.slice_size
         self._write(pack, header.raw)
         if not len(self._buffer):
@@ -267,17 +277,25 @@ class PackStream:
         pack.stored += len(data)
 
     def _close(self, pack: _OpenPack) -> None:
-        while len(self._closing) >= 2 or (self._closing and self._closing[0].done()):
-            self._on_pack(self._closing.popleft().result())
+        while len(self._closing) >= self._uploads or (self._closing and self._closing[0][0].done()):
+            self._end_oldest()
         end = encode_end(pack.header, pack.stored, pack.slice_sizes, pack.lengths, self._pack_size)
         self._write(pack, end)
         pack.writer.write(pack.trailer.digest())
         entry = PackEntry(
             pack.header.raw, pack.stored + 32, pack.slice_sizes, pack.lengths, b"".join(pack.ids)
         )
-        self._closing.append(self._closer.submit(_commit, pack.writer, entry))
+        self._closing.append((self._closer.submit(self._commit, pack.writer, entry), pack.writer))
+        self._open.remove(pack)
 
+    def _commit(self, writer: ObjectWriter, entry: PackEntry) -> PackEntry:
+        try:
+            writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+        self._on_stored(entry)
+        return entry
 
-def _commit(writer: ObjectWriter, entry: PackEntry) -> PackEntry:
-    writer.commit()
-    return entry
+    def _end_oldest(self) -> None:
+        self._on_pack(self._closing.popleft()[0].result())

@@ -6,30 +6,23 @@ the caller. `read` and `read_page` are for single blobs; they keep a few decoded
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import accumulate
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from holdfast.errors import HashMismatchError, IntegrityError, NotFoundError
+from holdfast.errors import HashMismatchError, IntegrityError
 from holdfast.format.node import Node, decode_ids, decode_page
-from holdfast.format.pack import PACK_HEADER_LENGTH, BlobKind, PackHeader, open_header, open_slice
+from holdfast.format.pack import BlobKind, open_slice
 from holdfast.hashing import KeyedHash
 from holdfast.ids import BlobId
 from holdfast.repository.blob_index import Location
-from holdfast.repository.decoding import Decoded, Place, decode_blobs, slices_of
-from holdfast.repository.layout import pack_name
-from holdfast.repository.pack_table import PackTable
+from holdfast.repository.bulk_reader import BlobPlace, BulkReader
+from holdfast.repository.decoding import Decoded
+from holdfast.repository.pack_reader import OpenPack, PackReader
 from holdfast.repository.repository import Repository
 
-_RUN_LENGTH: Final = 8 << 20
-"""Plaintext bytes that one job of `fetch` decodes."""
 _KEPT_SLICES: Final = 24
-_KEPT_PACKS: Final = 512
 
 
 class BlobSource(Protocol):
@@ -64,37 +57,31 @@ class BlobSource(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPack:
-    """A pack ready for reading."""
-
-    name: str
-    header: PackHeader
-    table: PackTable
-    starts: list[int]
-    """Where each slice begins in the object, and the end of the last one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Neighbouring blobs of one pack, decoded by one job."""
-
-    pack: OpenPack
-    blobs: list[Place]
-    """(offset, length, id), ascending."""
-
-
 class BlobReader:
-    """Reads blobs of a repository whose index is loaded; a context manager. For one thread."""
+    """Reads blobs of a repository whose index is loaded; a context manager. For one thread.
 
-    def __init__(self, repository: Repository, *, threads: int = 0) -> None:
+    Args:
+        repository: whose blobs.
+        threads: that decode; as many as there are cores by default.
+        believe_cache: read trees on this machine's disk where they are kept there; a copy may be
+            sound while the pack is not.
+    """
+
+    def __init__(
+        self, repository: Repository, *, threads: int = 0, believe_cache: bool = True
+    ) -> None:
         self._repository = repository
         self._index = repository.index
         self._data_hash = repository.keys.data_hash()
         self._tree_hash = repository.keys.tree_hash()
-        self._threads = threads or max(2, min(os.cpu_count() or 2, 8))
-        self._pool: ThreadPoolExecutor | None = None
-        self._packs: OrderedDict[int, OpenPack] = OrderedDict()
+        backend = repository.backend
+        self._packs = PackReader(repository, believe_cache=believe_cache)
+        self._bulk = BulkReader(
+            self._packs,
+            threads=threads,
+            connections=backend.parallelism if backend.is_remote else 0,
+            slice_size=repository.config.slice_size,
+        )
         self._slices: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._generation = self._index.generation
 
@@ -107,9 +94,7 @@ class BlobReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self._bulk.close()
 
     def blob_length(self, blob_id: BlobId) -> int:
         """Return the plaintext length of a blob; see `BlobSource`."""
@@ -207,26 +192,8 @@ class BlobReader:
         return self._fetch(ids, BlobKind.TREE)
 
     def open_pack(self, number: int) -> OpenPack:
-        """Return a pack by its number in the index.
-
-        Raises:
-            IntegrityError: its header is not of this repository.
-        """
-        pack = self._packs.get(number)
-        if pack is None:
-            table = self._index.pack(number)
-            header = open_header(
-                table.header,
-                self._repository.keys.data_key_wrap,
-                self._repository.repository_id,
-                table.pack_id,
-            )
-            starts = list(accumulate(table.slice_sizes, initial=PACK_HEADER_LENGTH))
-            pack = OpenPack(pack_name(table.pack_id), header, table, starts)
-            self._packs[number] = pack
-            if len(self._packs) > _KEPT_PACKS:
-                self._packs.popitem(last=False)
-        return pack
+        """Return a pack by its number in the index; see `PackReader.open`."""
+        return self._packs.open(number)
 
     def _hash(self, kind: BlobKind) -> KeyedHash:
         return self._data_hash if kind == BlobKind.DATA else self._tree_hash
@@ -235,7 +202,7 @@ class BlobReader:
         key = (number, index)
         data = self._slices.get(key)
         if data is None:
-            sealed = self._read_sealed(pack, index, index + 1)
+            sealed = self._packs.read_sealed(pack, index, index + 1)
             data = open_slice(pack.header, index, sealed, last=index == len(pack.starts) - 2)
             self._slices[key] = data
             if len(self._slices) > _KEPT_SLICES:
@@ -244,102 +211,27 @@ class BlobReader:
             self._slices.move_to_end(key)
         return data
 
-    def _read_sealed(self, pack: OpenPack, first: int, end: int) -> bytes:
-        """Read the sealed bytes of slices [first, end) by one ranged read."""
-        if end >= len(pack.starts):
-            reason = "a blob lies past its pack's end"
-            raise IntegrityError("index object", pack.table.pack_id, reason)
-        start, stop = pack.starts[first], pack.starts[end]
-        try:
-            return self._repository.backend.read_range(pack.name, start, stop - start)
-        except NotFoundError as error:
-            raise IntegrityError("pack", pack.table.pack_id, "it is missing") from error
-
     def _fetch(self, ids: Iterable[BlobId], kind: BlobKind) -> Iterator[Decoded]:
-        places: list[tuple[int, int, int, BlobId]] = []
+        places: list[BlobPlace] = []
         for blob_id in set(ids):
             try:
-                found = self._require(blob_id)
+                place = self._require(blob_id)
             except IntegrityError as error:
                 yield blob_id, error
                 continue
-            places.append((found.pack, found.offset, found.length, blob_id))
-        places.sort()
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, "holdfast-decode")
-        pending: deque[tuple[Future[list[Decoded]], bytearray]] = deque()
-        size = _RUN_LENGTH + 3 * self._repository.config.slice_size
-        buffers = [bytearray(size) for _ in range(self._threads + 1)]
-
-        def oldest() -> Iterator[Decoded]:
-            future, buffer = pending.popleft()
-            for blob_id, decoded in future.result():
-                yield blob_id, self._second_try(blob_id, decoded, kind)
-            buffers.append(buffer)
-
-        try:
-            for run in self._runs(places, kind):
-                if isinstance(run, tuple):
-                    yield run[0], self._second_try(run[0], run[1], kind)
-                    continue
-                if not buffers:
-                    yield from oldest()
-                buffer = buffers.pop()
-                pending.append((self._pool.submit(self._decode_run, run, kind, buffer), buffer))
-            while pending:
-                yield from oldest()
-        finally:
-            for future, _ in pending:
-                future.cancel()
+            places.append((place.pack, place.offset, place.length, blob_id))
+        for found in self._bulk.fetch(places, kind, self._hash(kind)):
+            if isinstance(found[1], IntegrityError):
+                yield found[0], self._second_try(found[0], found[1], kind)
+            else:
+                yield found
 
     def _second_try(
-        self, blob_id: BlobId, found: memoryview | IntegrityError, kind: BlobKind
+        self, blob_id: BlobId, error: IntegrityError, kind: BlobKind
     ) -> memoryview | IntegrityError:
         """Look for a blob that is damaged in its first place in the others."""
-        if isinstance(found, IntegrityError):
-            # Which place was tried is not known here: a refresh may have changed the index since.
+        # Which place was tried is not known here: a refresh may have changed the index since.
+        data = self._read_elsewhere(None, blob_id, kind)
+        if data is None and self._repository.refresh():
             data = self._read_elsewhere(None, blob_id, kind)
-            if data is None and self._repository.refresh():
-                data = self._read_elsewhere(None, blob_id, kind)
-            if data is not None:
-                return memoryview(data)
-        return found
-
-    def _runs(
-        self, places: list[tuple[int, int, int, BlobId]], kind: BlobKind
-    ) -> Iterator[_Run | tuple[BlobId, IntegrityError]]:
-        """Group sorted places to runs; blobs of packs that cannot be opened come with the error."""
-        blobs: list[Place] = []
-        pack: OpenPack | None = None
-        current, limit = -1, 0
-        for number, offset, length, blob_id in places:
-            if number != current or offset >= limit:
-                if blobs and pack is not None:
-                    yield _Run(pack, blobs)
-                blobs = []
-                try:
-                    pack = self.open_pack(number)
-                    if pack.header.kind != kind:
-                        raise IntegrityError(
-                            "blob", blob_id.hex(), "it lies in a pack of another kind"
-                        )
-                except IntegrityError as error:
-                    yield blob_id, error
-                    current = -1
-                    continue
-                current = number
-                size = pack.header.slice_size
-                # Runs begin at slice borders, so that few slices are decoded twice.
-                limit = (offset // size) * size + max(_RUN_LENGTH, size)
-            blobs.append((offset, length, blob_id))
-        if blobs and pack is not None:
-            yield _Run(pack, blobs)
-
-    def _decode_run(self, run: _Run, kind: BlobKind, buffer: bytearray) -> list[Decoded]:
-        """Read, decode and verify one run; runs in the pool and touches no shared state."""
-        pack, blobs = run.pack, run.blobs
-        try:
-            data = self._read_sealed(pack, *slices_of(blobs, pack.header.slice_size))
-        except IntegrityError as error:
-            return [(blob_id, error) for _, _, blob_id in blobs]
-        return decode_blobs(pack.header, pack.starts, data, blobs, self._hash(kind), buffer)
+        return error if data is None else memoryview(data)

@@ -16,13 +16,15 @@ from holdfast.repository.log_state import LogState
 class View:
     """Commits, and what the log of prune said before and after they were listed.
 
-    The log is read first, then forget marks, then commits, then the log again. A commit that the
-    second reading calls decided was there before anybody could decide against it.
+    A writer reads the log, then forget marks, then commits, then the log again. A commit that the
+    second reading calls decided was there before anybody could decide against it. A reader leaves
+    out the first reading.
     """
 
     for_writing: bool
     """Whether blobs that this view calls known will be referred to by a new commit."""
     before: LogState
+    """For reading the same as `log`."""
     log: LogState
     """As read after the commits."""
     hidden: frozenset[str]

@@ -143,7 +143,7 @@ class _FullBackend(MemoryBackend):
 
     room = 1 << 62
 
-    def open_writer(self, name: str) -> ObjectWriter:  # type: ignore[override]
+    def open_writer(self, name: str, *, is_hot: bool = False) -> ObjectWriter:  # type: ignore[override]
         return _FullWriter(self, super().open_writer(name))
 
 

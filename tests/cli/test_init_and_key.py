@@ -29,7 +29,13 @@ def test_init_json_has_its_keys(run: Runner, tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{32}", document["repository"])
     assert len(document.pop("recovery_words").split()) == 24
     del document["repository"]
-    assert document == {"location": str(tmp_path / "r"), "kind": "key-file", "dry_run": False}
+    assert document == {
+        "location": str(tmp_path / "r"),
+        "kind": "key-file",
+        "maintainer": None,
+        "mirror_of": None,
+        "dry_run": False,
+    }
 
 
 def test_init_dry_run_writes_nothing(run: Runner, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ none, and with one that knows more than the storage does.
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -288,7 +289,7 @@ def test_init_dies(ram_path: Path, record_property: Record) -> None:
     """Before the config is there, there is no repository; afterwards it is whole."""
     explored = 0
     opened = []
-    for number in range(10):
+    for number in itertools.count():
         for last_happened in (False, True):
             store = MemoryBackend()
             crashed = False

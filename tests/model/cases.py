@@ -16,6 +16,9 @@ from model.explore import Result, explore
 from model.protocol import broken, steps
 from model.state import Setup, forget_cached, initial
 
+OVERWRITES: Final = "no create-if-absent"
+"""Storage that replaces what is there; two sealers on it are a mutant, one is not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -98,6 +101,16 @@ CASES: Final = (
         name="backup, 2 forgets, undo, empty SEALs, 2 cycles",
         setup=Setup(writers="b", cycles=2, forgets=2, undos=1, empty=True),
         states=31_415,
+    ),
+    Case(
+        name="storage that overwrites, one maintainer, 2 cycles",
+        setup=Setup(writers="bb", cycles=2, deletes=False, mutant=OVERWRITES),
+        states=122_105,
+    ),
+    Case(
+        name="storage that overwrites, one maintainer, 2 forgets and undo",
+        setup=Setup(writers="b", cycles=2, forgets=2, undos=1, mutant=OVERWRITES),
+        states=26_877,
     ),
     Case(
         name="backup and retention, 2 cycles",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from model.cases import CASES, FULL, MUTANTS, SPARE, Case, run
+from model.cases import CASES, FULL, MUTANTS, OVERWRITES, SPARE, Case, run
 from model.explore import Result, explore
 from model.protocol import INVARIANTS
 
@@ -57,7 +57,8 @@ def test_each_mutant_violates_an_invariant(case: Case, record_property: Record) 
 
 def test_the_cases_are_complete() -> None:
     assert {case.setup.mutant for case in MUTANTS} >= REQUIRED
-    assert not any(case.setup.mutant for case in CASES + FULL)
+    assert {case.setup.mutant for case in CASES + FULL} == {"", OVERWRITES}
+    assert {case.setup.sealers for case in CASES if case.setup.mutant == OVERWRITES} == {1}
     assert all(case.states for case in CASES + SPARE)
 
 

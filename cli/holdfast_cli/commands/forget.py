@@ -46,6 +46,7 @@ from holdfast_cli.output.tables import Column, Table
 from holdfast_cli.parameters import COUNT, DURATION
 from holdfast_cli.snapshot_options import EVERYTHING, choose, display_paths, filter_options
 from holdfast_cli.times import LOCAL_ZONE, format_local
+from holdfast_cli.unended_prune import telling_of_unended_prune
 
 R = TypeVar("R")
 
@@ -154,7 +155,10 @@ def command(
         _undo(app, names, wanted, dry_run=dry_run)
         return ExitCode.SUCCESS
     grouping = parse_grouping(given["group_by"])
-    with open_repository(app.settings) as repository:
+    with (
+        open_repository(app.settings) as repository,
+        telling_of_unended_prune(app, repository),
+    ):
         if names:
             outcome = _Outcome((), tuple(choose(repository.snapshots(), names, wanted)))
         else:
@@ -316,7 +320,10 @@ def _explain_what_stays(app: App, kept: Sequence[Decision]) -> None:
 
 def _undo(app: App, names: Sequence[str], wanted: SnapshotFilter, *, dry_run: bool) -> None:
     """Bring back what is named or fits the filters; without either list what could be."""
-    with open_repository(app.settings) as repository:
+    with (
+        open_repository(app.settings) as repository,
+        telling_of_unended_prune(app, repository),
+    ):
         hidden = forgotten_snapshots(repository)
         try:
             chosen = choose(hidden, names, wanted) if names or wanted != EVERYTHING else []

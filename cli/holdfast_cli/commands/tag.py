@@ -14,6 +14,7 @@ from holdfast_cli.app import App, pass_app
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import short_id
 from holdfast_cli.snapshot_options import EVERYTHING, choose, filter_options, split_tags
+from holdfast_cli.unended_prune import telling_of_unended_prune
 
 _HELP: Final = """Change the tags of snapshots.
 
@@ -57,7 +58,10 @@ def command(
     """Give each chosen snapshot a successor with other tags."""
     if not names and wanted == EVERYTHING:
         raise ConfigurationError("no snapshot was named", "name some, or use --host, --path, --tag")
-    with open_repository(app.settings) as repository:
+    with (
+        open_repository(app.settings) as repository,
+        telling_of_unended_prune(app, repository),
+    ):
         changes = tag_snapshots(
             repository,
             choose(repository.snapshots(), names, wanted),

@@ -4,6 +4,10 @@ Between CLOSE and SEAL nobody knows which commits of older views stay valid. Who
 moment for that, so a writer waits. If the moment grows long, the pruner may be dead or asleep:
 then the writer seals the cycle itself and empties it: all commits stay, nothing is deleted. That
 is safe at any time, since it is what a pruner does that finds every condemned pack needed.
+
+Where the storage does not keep two writers of one name apart, only the maintainer writes to the
+log. A writer then goes on without the SEAL: its next view is newer than the CLOSE, so whatever
+it commits from there on counts at once.
 """
 
 from __future__ import annotations
@@ -31,14 +35,23 @@ class Settler:
         log: of the repository.
         clock: to wait by.
         read_commits: returns every commit; None if one of them cannot be read.
+        may_seal: whether others than a pruner may write to the log.
     """
 
     def __init__(
-        self, log: GcLog, clock: Clock, read_commits: Callable[[], list[StoredCommit] | None]
+        self,
+        log: GcLog,
+        clock: Clock,
+        read_commits: Callable[[], list[StoredCommit] | None],
+        *,
+        may_seal: bool = True,
     ) -> None:
         self._log = log
         self._clock = clock
         self._read_commits = read_commits
+        self._may_seal = may_seal
+        self.has_given_up = False
+        """Whether a SEAL was waited for in vain, since only the maintainer may write it."""
 
     def wait(self, view: int | None = None) -> LogState:
         """Return the log once it decides about commits of a view.
@@ -47,8 +60,8 @@ class Settler:
             view: of a commit; None for any view, so that no CLOSE may be left without its SEAL.
 
         Returns:
-            The log. It is undecided all the same where this process may not write to it, or
-            where a commit is damaged: a SEAL without it would make it void.
+            The log. It is undecided all the same where this process may not write to it (see
+            `has_given_up`), or where a commit is damaged: a SEAL without it would make it void.
         """
         clock = self._clock
         wait_s, end_s = _FIRST_WAIT_S, clock.monotonic_s() + PATIENCE_S
@@ -77,6 +90,9 @@ class Settler:
 
         Somebody else may be faster; the log says then what holds.
         """
+        if not self._may_seal:
+            self.has_given_up = True
+            return False
         commits = self._read_commits()
         if commits is None:
             return False

@@ -23,7 +23,9 @@ _MAX_LENGTH: Final = 1 << 16
 _COMMAND_TIMEOUT_S: Final = 300.0
 
 
-def read_secret(source: SecretSource | None) -> Secret:
+def read_secret(
+    source: SecretSource | None, *, prompt: str = "Password of the repository: "
+) -> Secret:
     """Get the secret that opens the repository; without a source ask on the terminal.
 
     Raises:
@@ -31,7 +33,7 @@ def read_secret(source: SecretSource | None) -> Secret:
         KeyFileError: the key file or the recovery words are unusable.
     """
     if source is None:
-        return Password(_ask("Password of the repository: "))
+        return Password(_ask(prompt))
     match source.kind:
         case SecretKind.PASSWORD:
             return _password(source.value, "HOLDFAST_PASSWORD")

@@ -20,6 +20,7 @@ MIN_SLICE_SIZE: Final = 64 << 10
 MAX_SLICE_SIZE: Final = 16 << 20
 MIN_PACK_SIZE: Final = 1 << 20
 MAX_PACK_SIZE: Final = 1 << 30
+MAX_OBJECT_LOCK_DAYS: Final = 36_500
 
 
 class Config(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -33,6 +34,12 @@ class Config(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     program_version: str = ""
     exclusive_create: bool = True
     """Whether the probe at `init` found that the storage creates an object only if it is absent."""
+    maintainer: str = ""
+    """Host that alone may prune where the storage does not; empty where it does."""
+    object_lock_days: int = 0
+    """Days for which the storage protects what a snapshot needs; 0 for no protection."""
+    instance: bytes = b""
+    """16 random bytes of a mirror, which shares its repository id with its origin; else empty."""
 
 
 def check_config(config: Config) -> str:
@@ -44,6 +51,10 @@ def check_config(config: Config) -> str:
         return (
             f"pack size {format_size(config.pack_size)} is not between 1 MiB (or a slice) and 1 GiB"
         )
+    if not 0 <= config.object_lock_days <= MAX_OBJECT_LOCK_DAYS:
+        return f"object lock of {config.object_lock_days} days"
+    if len(config.instance) not in (0, 16):
+        return f"instance of {len(config.instance)} bytes"
     if config.suite not in (1, 2):
         return f"unknown suite {config.suite}"
     return ""

@@ -70,6 +70,7 @@ class ObjectKind(IntEnum):
     FORGET = 6
     SESSION = 7
     GC = 8
+    COPY = 9
 
     @property
     def label(self) -> str:
@@ -86,6 +87,7 @@ _LABELS: Final = {
     ObjectKind.FORGET: "forget mark",
     ObjectKind.SESSION: "session",
     ObjectKind.GC: "gc entry",
+    ObjectKind.COPY: "copy list",
 }
 
 

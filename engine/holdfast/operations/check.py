@@ -22,13 +22,15 @@ from holdfast.format.snapshot import Snapshot
 from holdfast.fs.source import display
 from holdfast.ids import BlobId, ObjectId
 from holdfast.operations.check_data import PackVerifier
+from holdfast.operations.copy_names import check_copy_lists
 from holdfast.operations.file_content import content_ids
-from holdfast.operations.references import iter_references
+from holdfast.operations.references import iter_references, roots_of
 from holdfast.operations.tree_walk import iter_tree
 from holdfast.policy.subset import DataSubset, choose_packs
 from holdfast.progress import NullProgress, Progress
 from holdfast.repository import layout
 from holdfast.repository.keyring import read_slots
+from holdfast.repository.listing import list_objects
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
 from holdfast.repository.view import View
@@ -128,7 +130,7 @@ class _Check:
         started_s = clock.monotonic_s()
         result = self._result
         _, slot_problems = read_slots(self._repository.backend, self._repository.repository_id)
-        for problem in slot_problems:
+        for problem in (*slot_problems, *check_copy_lists(self._repository)):
             self._damage(problem)
         self._repository.problems.clear()
         view = self._repository.take_view(believe_cache=False)
@@ -139,7 +141,7 @@ class _Check:
         present = self._check_packs(index_ids, view)
         for problem in self._repository.problems:
             self._damage(problem)
-        with BlobReader(self._repository) as reader:
+        with BlobReader(self._repository, believe_cache=False) as reader:
             if self._options.read_data is None:
                 self._check_trees(reader, snapshots)
             else:
@@ -157,11 +159,8 @@ class _Check:
         index = repository.index
         for problem in index.rebuild(index_ids, repository.read_index):
             self._damage(problem)
-        present = {
-            pack_id: info.size
-            for info in repository.backend.list(layout.PACKS)
-            if (pack_id := layout.id_of(info.name)) is not None
-        }
+        listed_packs = list_objects(repository.backend, layout.PACKS)
+        present = {pack_id: info.size for pack_id, info in listed_packs.items()}
         doomed = view.log.doomed
         listed = 0
         for _, table in index.packs():
@@ -221,8 +220,12 @@ class _Check:
         """Read the chosen packs whole; runs in a thread of its own."""
         repository = self._repository
         threads = max(2, min(os.cpu_count() or 2, 8))
-        with ThreadPoolExecutor(threads, "holdfast-verify") as pool:
-            verifier = PackVerifier(repository, pool, threads)
+        with (
+            ThreadPoolExecutor(threads, "holdfast-verify") as pool,
+            ThreadPoolExecutor(repository.backend.parallelism, "holdfast-read") as readers,
+        ):
+            is_remote = repository.backend.is_remote
+            verifier = PackVerifier(repository, pool, threads, readers if is_remote else None)
             for index_id in index_ids:
                 for entry in self._entries(index_id):
                     if self._stopped:
@@ -265,7 +268,7 @@ class _Check:
             self._bad_pages[page_id] = error.reason or "it is missing"
 
         self._progress.begin("trees")
-        roots = {page for snapshot in snapshots for page in snapshot.root_pages}
+        roots = roots_of(snapshots)
         for number, (_, blobs) in enumerate(iter_references(reader, roots, on_damage)):
             for blob_id in blobs:
                 if not contains(blob_id):

@@ -16,6 +16,7 @@ SNAPSHOTS: Final = "snapshots/"
 FORGETS: Final = "forgets/"
 SESSIONS: Final = "sessions/"
 GC: Final = "gc/"
+COPIES: Final = "copies/"
 _NUMBER_LENGTH: Final = 10
 
 
@@ -52,6 +53,11 @@ def session_name(session_id: str) -> str:
 def gc_name(number: int) -> str:
     """Return the name of an entry of the log of prune."""
     return f"{GC}{number:0{_NUMBER_LENGTH}d}"
+
+
+def copy_name(list_id: str) -> str:
+    """Return the name of a copy list."""
+    return COPIES + list_id
 
 
 def number_of(name: str) -> int | None:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
-from holdfast.backends.base import Backend
+from holdfast.backends.base import Backend, ObjectWriter
 from holdfast.backends.dryrun import DiscardingBackend
 from holdfast.crypto.keys import new_data_key
 from holdfast.errors import BackendError, CommitVoidError, NotFoundError
@@ -29,12 +29,18 @@ from holdfast.ids import BlobId, ObjectId, new_object_id
 from holdfast.repository import layout
 from holdfast.repository.commits import StoredCommit
 from holdfast.repository.journal import Journal, adopt_journals
+from holdfast.repository.listing import list_objects
 from holdfast.repository.pack_stream import PackStream
 from holdfast.repository.repository import Repository
 from holdfast.repository.sessions import Session, delete_quietly
+from holdfast.repository.tree_cache import KeepingWriter
 
 INDEX_BLOBS: Final = 250_000
 """Blobs of one index object at most: about 9 MB."""
+_MOST_UPLOADS: Final = 8
+"""Packs on their way at once: where each waits for a network, one connection is not enough."""
+_MOST_LOOKS: Final = 16
+"""Packs that are looked for one by one; of more, a listing tells."""
 _FIRST: Final = bytes(32)
 
 
@@ -70,13 +76,15 @@ class Writer:
             self._backend = DiscardingBackend(repository.backend)
         threads = threads or max(2, min(os.cpu_count() or 2, 8))
         self._pool = ThreadPoolExecutor(threads, "holdfast-seal")
-        self._closer = ThreadPoolExecutor(2, "holdfast-store")
+        self._uploads = max(1, min(repository.backend.parallelism, _MOST_UPLOADS))
+        self._closer = ThreadPoolExecutor(self._uploads, "holdfast-store")
         self._data_key = new_data_key()
         self._wrapped_key = wrap_data_key(
             self._data_key, repository.keys.data_key_wrap, repository.repository_id
         )
         config = repository.config
         self.data = self._stream(BlobKind.DATA, config.slice_size, threads, level)
+        self._trees = None if dry_run else repository.trees
         self.tree = self._stream(BlobKind.TREE, config.tree_slice_size, threads, 3)
         self.data_hash = repository.keys.data_hash()
         self._hasher = keyed_hasher(repository.keys.data_id)
@@ -109,7 +117,6 @@ class Writer:
                 host=self._host,
                 view=view,
             )
-            self._session.announce()
             self._adopt()
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -164,9 +171,25 @@ class Writer:
         (self.data if kind == BlobKind.DATA else self.tree).add(blob_id, data)
         self.count(blob_id, len(data))
 
+    def begin_session(self) -> None:
+        """Announce the session, before packs are stored under their own names."""
+        if self._session is not None:
+            self._session.begin()
+
+    def add_pack(self, entry: PackEntry) -> None:
+        """Enter a pack that was just stored under its own name: one of a mirror's origin."""
+        self._note_stored(entry)
+        self._on_pack(entry)
+        ids = entry.ids
+        self.new.update(ids[at : at + 32] for at in range(0, len(ids), 32))
+
     def add_page(self, nodes: list[Node]) -> bytes:
         """Store one page of a directory unless it is known; return its id."""
         return self._add_tree(encode_page(nodes))
+
+    def add_tree(self, page: bytes) -> bytes:
+        """Store an encoded page unless it is known; return its id."""
+        return self._add_tree(page)
 
     def add_ids(self, ids: bytes) -> bytes:
         """Store one id page (concatenated ids) unless it is known; return its id."""
@@ -235,6 +258,8 @@ class Writer:
         if not self._dry_run and not repository.settler.is_committed(commit_id, commit.view):
             delete_quietly(self._backend, name)
             raise CommitVoidError(f"the backup {commit_id[:12]}" if snapshot else "a repack")
+        if not self._dry_run:
+            repository.remember_commit(commit_id, data)
         return StoredCommit(commit_id, commit, snapshot, data[-TRAILER_LENGTH:])
 
     def _end_transaction(self) -> None:
@@ -245,6 +270,10 @@ class Writer:
         # snapshot is deleted, they stay trusted.
         self._uncached.clear()
         self.new.clear()
+
+    def begin_transaction(self) -> None:
+        """The last commit is not a partial one: later ones need not name its index objects."""
+        self._index_ids.clear()
 
     def close_journal(self) -> None:
         """The final commit is durable: nothing of this run needs to be adopted."""
@@ -265,6 +294,8 @@ class Writer:
         repository = self._repository
 
         def new_header() -> PackHeader:
+            if self._session is not None:
+                self._session.begin()
             return make_header(
                 repository_id=repository.repository_id,
                 pack_id=new_object_id(),
@@ -275,21 +306,33 @@ class Writer:
                 wrapped_key=self._wrapped_key,
             )
 
+        def open_writer(name: str) -> ObjectWriter:
+            is_tree = kind == BlobKind.TREE
+            writer = self._backend.open_writer(name, is_hot=is_tree)
+            if is_tree and self._trees is not None:
+                return KeepingWriter(self._trees, writer, name)
+            return writer
+
         return PackStream(
-            self._backend,
+            open_writer,
             new_header,
             pool=self._pool,
             closer=self._closer,
+            uploads=self._uploads,
             threads=threads,
             pack_size=repository.config.pack_size,
             level=level,
+            on_stored=self._note_stored,
             on_pack=self._on_pack,
         )
 
-    def _on_pack(self, entry: PackEntry) -> None:
-        self.bytes_stored += entry.stored_size
+    def _note_stored(self, entry: PackEntry) -> None:
+        """Note a durable pack in the journal, whatever becomes of this process next."""
         if self._journal is not None:
             self._journal.append(entry)
+
+    def _on_pack(self, entry: PackEntry) -> None:
+        self.bytes_stored += entry.stored_size
         self._enter(entry)
 
     def _enter(self, entry: PackEntry) -> None:
@@ -318,22 +361,37 @@ class Writer:
         """
         bad, log = self._view.bad, self._view.log
         with adopt_journals(self._repository.journal_directory) as runs:
-            for run in runs:
-                if log.knows_dooms_since(run.view):
-                    for entry in run.entries:
-                        if entry.pack_id not in bad:
-                            self._adopt_pack(entry)
+            found = [
+                entry
+                for run in runs
+                if log.knows_dooms_since(run.view)
+                for entry in run.entries
+                # What the run has committed before it died is known already.
+                if entry.pack_id not in bad and not self._contains(BlobId(entry.ids[:32]))
+            ]
+            sizes = self._sizes_of(found)
+            for entry in found:
+                if sizes.get(entry.pack_id) == entry.stored_size:
+                    self._adopt_pack(entry)
+
+    def _sizes_of(self, entries: list[PackEntry]) -> dict[ObjectId, int]:
+        """Return the sizes of those packs that are there."""
+        packs = {entry.pack_id for entry in entries}
+        if len(packs) > _MOST_LOOKS:
+            present = list_objects(self._backend, layout.PACKS)
+            return {pack_id: info.size for pack_id, info in present.items()}
+        sizes: dict[ObjectId, int] = {}
+        for pack_id in packs:
+            try:
+                sizes[pack_id] = self._backend.size(layout.pack_name(pack_id))
+            except NotFoundError:
+                pass
+        return sizes
 
     def _adopt_pack(self, entry: PackEntry) -> None:
-        try:
-            size = self._backend.size(layout.pack_name(entry.pack_id))
-        except NotFoundError:
-            return
-        first = BlobId(entry.ids[:32])
-        if size != entry.stored_size or self._contains(first):
-            return  # damaged, or its run committed after all
-        if self._journal is not None:
-            self._journal.append(entry)
+        if self._session is not None:
+            self._session.begin()
+        self._note_stored(entry)
         self._enter(entry)
         ids = entry.ids
         self.new.update(ids[at : at + 32] for at in range(0, len(ids), 32))
@@ -341,7 +399,9 @@ class Writer:
     def _salvage(self, error: BaseException | None) -> None:
         """After an interruption: keep in the journal what can still be stored cheaply."""
         try:
-            if isinstance(error, KeyboardInterrupt):
+            # Over a network only uploads that have begun are waited for: who presses Ctrl-C does
+            # not want to see new ones begin.
+            if isinstance(error, KeyboardInterrupt) and not self._backend.is_remote:
                 self.data.flush()
                 self.tree.flush()
                 return

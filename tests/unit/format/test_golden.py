@@ -24,6 +24,7 @@ from holdfast.crypto.keys import Subkeys
 from holdfast.crypto.secrets import KeyFile, Password, RecoveryKey, Secret
 from holdfast.findings import Finding
 from holdfast.format.config import Config, decode_config, encode_config
+from holdfast.format.copies import decode_copy_list, encode_copy_list, make_copy_list
 from holdfast.format.envelope import Envelope, ObjectKind
 from holdfast.format.gc import Close, Condemn, Entry, Seal, decode_entry, encode_entry, join_ids
 from holdfast.format.index import PackEntry, decode_index, encode_index
@@ -162,6 +163,11 @@ LOG: dict[int, Entry] = {
 }
 FORGET = ForgetMark(time_ns=1_800_000_000_000_000_004, host="host")
 SESSION = SessionMark(session_id=ID, started_ns=1_800_000_000_000_000_005, host="host", view=5)
+COPIES = make_copy_list(
+    {ObjectId(OTHER): b"", ID: b"", ObjectId("e" * 32): bytes(range(16, 32))},
+    time_ns=1_800_000_000_000_000_006,
+    host="host",
+)
 BLOBS = (b"first blob " * 9000, b"second")
 
 
@@ -237,6 +243,11 @@ def make_session() -> bytes:
     return envelope(Suite.AES_256_GCM).seal(ObjectKind.SESSION, name, encode_mark(SESSION))
 
 
+def make_copies() -> bytes:
+    name = f"copies/{ID}"
+    return envelope(Suite.AES_256_GCM).seal(ObjectKind.COPY, name, encode_copy_list(COPIES))
+
+
 def make_repack() -> bytes:
     """A commit without a snapshot."""
     commit = Commit(
@@ -295,6 +306,11 @@ def read_session(data: bytes) -> object:
     return msgspec.structs.asdict(decode_session(body, name))
 
 
+def read_copies(data: bytes) -> object:
+    name = f"copies/{ID}"
+    return decode_copy_list(envelope(Suite.AES_256_GCM).open(ObjectKind.COPY, name, data), name)
+
+
 def read_index(data: bytes) -> object:
     return [
         {
@@ -348,6 +364,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Callable[[bytes], object]]] = {
     "gc_seal": (partial(make_entry, 5), partial(read_entry, 5)),
     "forget": (make_forget, read_forget),
     "session": (make_session, read_session),
+    "copies": (make_copies, read_copies),
     **{kind: (partial(make_keyslot, kind), partial(read_keyslot, kind)) for kind in SECRETS},
 }
 # HPKE makes its own ephemeral keys, so these bytes differ each time and are only read.

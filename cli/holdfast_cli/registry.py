@@ -17,10 +17,12 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Set up": {
         "init": "Create a repository.",
         "key": "List, add, change and remove passwords and keys.",
+        "doctor": "Find out what a storage really does, and whether it is safe.",
     },
     "Back up and restore": {
         "backup": "Save files, or the output of a command, as a snapshot.",
         "restore": "Write a snapshot, or a part of it, back to a directory.",
+        "copy": "Copy snapshots from another repository.",
     },
     "Look inside": {
         "snapshots": "List snapshots.",
@@ -32,6 +34,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "forget": "Forget snapshots by a policy or by name, and bring them back.",
         "check": "Verify that the repository is consistent and readable.",
         "prune": "Free the space of what no snapshot needs.",
+        "lifecycle": "Show or set the rules by which a bucket tidies up.",
         "tag": "Change the tags of snapshots.",
     },
     "Help": {

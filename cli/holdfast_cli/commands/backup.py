@@ -15,6 +15,7 @@ from holdfast.compression import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
 from holdfast.errors import ConfigurationError
 from holdfast.operations.backup import BackupOptions, BackupResult, backup_paths
 from holdfast.operations.backup_stream import backup_command, backup_stream
+from holdfast.operations.object_lock import LockReport
 from holdfast.policy.filters import ExcludeFilter
 from holdfast.policy.patterns import parse_pattern_lines
 from holdfast.progress import Progress
@@ -24,11 +25,13 @@ from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.files import read_file
 from holdfast_cli.host import host_name
+from holdfast_cli.object_lock import keep_locked_after, locks_json, show_locks
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import count, short_id
 from holdfast_cli.output.progress import watching
 from holdfast_cli.parameters import LEVEL, SIZE, TIME
 from holdfast_cli.snapshot_options import split_tags
+from holdfast_cli.unended_prune import telling_of_unended_prune
 
 _HELP: Final = f"""Save files, or the output of a command, as a snapshot.
 
@@ -147,10 +150,17 @@ def command(app: App, /, paths: Sequence[str], **given: Any) -> int:
         )
     sources = _collect_paths(paths, given)
     options = _make_options(given)
-    with open_repository(app.settings) as repository, watching(app.output) as progress:
+    with (
+        open_repository(app.settings) as repository,
+        telling_of_unended_prune(app, repository),
+        watching(app.output) as progress,
+    ):
         result = _run(repository, sources, options, progress, given)
-    _show(app, result, dry_run=options.dry_run)
-    return ExitCode.FINDINGS if result.finding_count else ExitCode.SUCCESS
+        locks = keep_locked_after(app, repository, result, progress)
+    _show(app, result, locks, dry_run=options.dry_run)
+    show_locks(app, locks)
+    has_failed = locks is not None and locks.failed
+    return ExitCode.FINDINGS if result.finding_count or has_failed else ExitCode.SUCCESS
 
 
 def _collect_paths(paths: Sequence[str], given: dict[str, Any]) -> list[bytes]:
@@ -233,7 +243,7 @@ def _run(
     return backup_paths(repository, sources, options, progress=progress)
 
 
-def _show(app: App, result: BackupResult, *, dry_run: bool) -> None:
+def _show(app: App, result: BackupResult, locks: LockReport | None, *, dry_run: bool) -> None:
     stats = result.stats
     if app.output.json:
         app.output.event(
@@ -253,6 +263,7 @@ def _show(app: App, result: BackupResult, *, dry_run: bool) -> None:
             seconds=round(result.seconds, 3),
             findings=result.finding_count,
             dry_run=dry_run,
+            locks=None if locks is None else locks_json(locks),
         )
         return
     parent = f", parent {short_id(result.parent)}" if result.parent else ""

@@ -14,6 +14,7 @@ from holdfast.units import format_duration, format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.host import host_name
+from holdfast_cli.object_lock import keep_locked_all, locks_json, show_locks
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import count
 from holdfast_cli.output.progress import watching
@@ -65,6 +66,11 @@ def prune_options(function: Callable[..., R]) -> Callable[..., R]:
                 metavar="TIME",
                 help="Wait so long for running backups, then go on without them; like 90s, 30m, 2h.",
             ),
+            click.option(
+                "--as-maintainer",
+                is_flag=True,
+                help="Prune in the place of the maintainer, which will never prune again.",
+            ),
         )
     ):
         function = option(function)
@@ -93,16 +99,22 @@ def run_prune(app: App, repository: Repository, given: dict[str, Any]) -> PruneR
         max_repack=given["max_repack"],
         wait_s=given["wait_s"],
         host=host_name(),
+        as_maintainer=given["as_maintainer"],
         dry_run=given["dry_run"],
         assume_forgotten=given.get("assume_forgotten", frozenset()),
     )
     with watching(app.output) as progress:
-        return prune(repository, options, progress=progress)
+        result = prune(repository, options, progress=progress)
+        result.locks = keep_locked_all(app, repository, progress, dry_run=options.dry_run)
+    return result
 
 
 def prune_exit_code(result: PruneResult) -> ExitCode:
-    """Return what the command ends with: damage that was met must be seen."""
-    return ExitCode.DAMAGED if result.problems else ExitCode.SUCCESS
+    """Return what the command ends with: damage that was met must be seen, and lost locks."""
+    if result.problems:
+        return ExitCode.DAMAGED
+    has_failed = result.locks is not None and result.locks.failed
+    return ExitCode.FINDINGS if has_failed else ExitCode.SUCCESS
 
 
 def prune_json(result: PruneResult) -> dict[str, Any]:
@@ -118,6 +130,10 @@ def prune_json(result: PruneResult) -> dict[str, Any]:
         "packs_orphaned": result.packs_orphaned,
         "packs_needed_again": result.packs_needed_again,
         "packs_undeletable": result.packs_undeletable,
+        "packs_locked": result.packs_locked,
+        "locked_until": (
+            format_rfc3339(result.locked_until_ns) if result.locked_until_ns is not None else None
+        ),
         "index_objects_removed": result.index_objects_removed,
         "bytes_before": result.bytes_before,
         "bytes_removed": result.bytes_removed,
@@ -134,6 +150,7 @@ def prune_json(result: PruneResult) -> dict[str, Any]:
             for error in result.problems
         ],
         "seconds": round(result.seconds, 3),
+        "locks": None if result.locks is None else locks_json(result.locks),
     }
 
 
@@ -143,15 +160,28 @@ def show_prune(app: App, result: PruneResult) -> None:
         app.output.summary(line)
     for error in result.problems[:_MOST_SHOWN]:
         app.output.warn(str(error))
+    show_locks(app, result.locks)
 
 
 _MOST_SHOWN: Final = 20
+
+
+def _lines_on_locked(result: PruneResult) -> Iterator[str]:
+    if result.packs_locked:
+        end_ns = result.locked_until_ns
+        until = f" until {format_local(end_ns)}" if end_ns is not None else ""
+        are, them = ("is", "it") if result.packs_locked == 1 else ("are", "them")
+        yield (
+            f"{count(result.packs_locked, 'pack')} that nobody needs {are} protected by Object "
+            f"Lock{until}; a prune after that removes {them}"
+        )
 
 
 def _lines(result: PruneResult) -> Iterator[str]:
     before = f"{count(result.packs_before, 'pack')}, {format_size(result.bytes_before)}"
     if result.outcome == Outcome.NOTHING:
         yield f"nothing to remove ({before}, {format_size(result.bytes_unused)} of it unused)"
+        yield from _lines_on_locked(result)
         return
     if result.outcome == Outcome.WAITING:
         yield "what is to be removed is marked; it stays until these backups have ended:"
@@ -183,6 +213,7 @@ def _lines(result: PruneResult) -> Iterator[str]:
             f"{count(result.packs_undeletable, 'pack')} could not be deleted; "
             "the next prune tries again"
         )
+    yield from _lines_on_locked(result)
     for one in result.waited_for:
         yield (
             f"waits for the backup on {one.host or 'an unknown host'} that is running since "

@@ -12,11 +12,12 @@ from typing import Final, Self
 
 from holdfast.chunking import Profile, chunker, whole_file_limit
 from holdfast.compression import DEFAULT_LEVEL
-from holdfast.errors import CommitVoidError
+from holdfast.errors import BackendError, CommitVoidError
 from holdfast.findings import Finding
 from holdfast.format.snapshot import Snapshot, SnapshotStats
 from holdfast.ids import ObjectId, new_object_id
 from holdfast.operations.backup_files import FileReader
+from holdfast.operations.forget import forget_id
 from holdfast.policy.filters import ExcludeFilter
 from holdfast.policy.selection import SnapshotFilter, choose_parent, resolve
 from holdfast.progress import NullProgress, Progress
@@ -77,6 +78,11 @@ class BackupResult:
     findings: tuple[Finding, ...]
     finding_count: int
     seconds: float
+    kept: Snapshot | None = None
+    """What the source's newest snapshot is now: the one that was made, or the parent that nothing
+    differed from; None for a dry run."""
+    index_ids: tuple[str, ...] = ()
+    """Index objects that the commit brought."""
 
 
 class BackupSession:
@@ -225,7 +231,15 @@ class BackupSession:
             findings=tuple(self._findings),
             finding_count=self._finding_count,
             seconds=self._clock.monotonic_s() - self._started_s,
+            kept=self._kept(snapshot_id),
+            index_ids=self._own_last.commit.index_ids if snapshot_id and self._own_last else (),
         )
+
+    def _kept(self, snapshot_id: str | None) -> Snapshot | None:
+        if self.options.dry_run:
+            return None
+        last = self._own_last
+        return last.snapshot if snapshot_id and last is not None else self.parent
 
     def _choose_parent(self, snapshots: list[Snapshot]) -> Snapshot | None:
         options = self.options
@@ -279,8 +293,14 @@ class BackupSession:
         return snapshot.id
 
     def _delete_partial(self, snapshot_id: ObjectId) -> None:
-        """Delete a partial snapshot whose successor is durable."""
-        delete_quietly(self.repository.backend, layout.snapshot_name(snapshot_id))
+        """Delete a partial snapshot whose successor is durable; hide it where it is protected."""
+        if self.repository.locks is None:
+            delete_quietly(self.repository.backend, layout.snapshot_name(snapshot_id))
+            return
+        try:
+            forget_id(self.repository, snapshot_id, host=self.options.host)
+        except BackendError:
+            pass  # who may not forget leaves it to a policy
 
     def _count(self) -> None:
         stats, writer = self.stats, self.writer

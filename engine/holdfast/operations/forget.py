@@ -33,13 +33,18 @@ def forget_snapshots(
         host: where this is done, for people.
     """
     for snapshot in snapshots:
-        name = layout.forget_name(snapshot.id)
-        mark = ForgetMark(time_ns=repository.clock.now_ns(), host=host)
-        data = repository.envelope.seal(ObjectKind.FORGET, name, encode_mark(mark))
-        try:
-            repository.backend.create(name, data)
-        except AlreadyExistsError:
-            pass  # somebody else was faster
+        forget_id(repository, snapshot.id, host=host)
+
+
+def forget_id(repository: Repository, snapshot_id: str, *, host: str) -> None:
+    """Hide one snapshot; durable on return."""
+    name = layout.forget_name(snapshot_id)
+    mark = ForgetMark(time_ns=repository.clock.now_ns(), host=host)
+    data = repository.envelope.seal(ObjectKind.FORGET, name, encode_mark(mark))
+    try:
+        repository.backend.create(name, data)
+    except AlreadyExistsError:
+        pass  # somebody else was faster
 
 
 def countable_snapshots(repository: Repository) -> list[Snapshot]:

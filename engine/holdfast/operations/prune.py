@@ -15,6 +15,7 @@ from typing import Final
 from holdfast.errors import CommitVoidError, IntegrityError, PruneBusyError
 from holdfast.format.gc import Condemn, join_ids
 from holdfast.operations.live_blobs import LiveBlobs
+from holdfast.operations.maintainer import sole_pruner
 from holdfast.operations.prune_delete import Deletion, finish_deletes
 from holdfast.operations.prune_seal import decide
 from holdfast.operations.prune_survey import Survey, damage_of, survey
@@ -54,7 +55,9 @@ def prune(
 
     Raises:
         IntegrityError: what is needed cannot be known, since something is damaged.
-        PruneBusyError: other prunes were always faster.
+        PruneBusyError: other prunes were always faster, or one runs where there may be but one.
+        UnsafeStorageError: the storage overwrites what it should create only if absent.
+        NotMaintainerError: only another host may prune this repository.
         BackendError: the storage failed; the next prune goes on.
     """
     return _Prune(repository, options or PruneOptions(), progress or NullProgress()).run()
@@ -75,13 +78,19 @@ class _Prune:
         if self._options.dry_run:
             self._run_dry()
         else:
-            for _ in range(_MOST_ATTEMPTS):
-                if self._attempt():
-                    break
-            else:
-                raise PruneBusyError(self._repository.backend.location)
+            options = self._options
+            with sole_pruner(
+                self._repository, host=options.host, as_maintainer=options.as_maintainer
+            ):
+                self._run_for_real()
         result.seconds = self._repository.clock.monotonic_s() - self._started_s
         return result
+
+    def _run_for_real(self) -> None:
+        for _ in range(_MOST_ATTEMPTS):
+            if self._attempt():
+                return
+        raise PruneBusyError(self._repository.backend.location)
 
     def _run_dry(self) -> None:
         sessions = self._sessions(_ANY_CYCLE)
@@ -281,6 +290,9 @@ class _Prune:
         result.bytes_removed += done.pack_bytes
         result.index_objects_removed += done.index_objects
         result.packs_undeletable = done.left
+        result.packs_locked = done.locked
+        end_s = done.locked_until_s
+        result.locked_until_ns = None if end_s is None else end_s * 10**9
 
 
 def _waited_for(session: LiveSession) -> WaitedFor:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from holdfast.compression import DEFAULT_LEVEL
 from holdfast.errors import IntegrityError
+from holdfast.operations.object_lock import LockReport
 from holdfast.policy.prune_plan import DEFAULT_UNUSED, UnusedLimit, parse_unused
 
 
@@ -24,7 +25,9 @@ class PruneOptions:
     level: int = DEFAULT_LEVEL
     """zstd level of what is rewritten."""
     host: str = ""
-    """Where this runs, for people."""
+    """Where this runs: for people, and compared with the maintainer's name where there is one."""
+    as_maintainer: bool = False
+    """Prune although another host maintains the repository; that host will never do so again."""
     dry_run: bool = False
     assume_forgotten: frozenset[str] = frozenset()
     """For a dry run: snapshots to be taken for forgotten."""
@@ -70,6 +73,10 @@ class PruneResult:
     """Packs that were to be removed and are needed: backups have built upon them meanwhile."""
     packs_undeletable: int = 0
     """Packs that the storage does not let us delete; later prunes try again."""
+    packs_locked: int = 0
+    """Packs that Object Lock protects; a prune after its end deletes them."""
+    locked_until_ns: int | None = None
+    """End of the last of these locks; None if it is not known."""
     bytes_removed: int = 0
     bytes_repacked: int = 0
     """Stored bytes of packs that were copied from."""
@@ -80,6 +87,8 @@ class PruneResult:
     waited_for: list[WaitedFor] = field(default_factory=list)
     problems: list[IntegrityError] = field(default_factory=list)
     """Damage met while copying; those packs stay."""
+    locks: LockReport | None = None
+    """What was done afterwards to keep locked what is needed; None without Object Lock."""
     seconds: float = 0.0
 
     @property

@@ -15,19 +15,28 @@ from holdfast.clock import Clock
 from holdfast.crypto.aead import Suite
 from holdfast.crypto.keys import Subkeys
 from holdfast.crypto.secrets import Secret
-from holdfast.errors import IntegrityError, NotFoundError, RepositoryNotFoundError
+from holdfast.errors import (
+    ConfigurationError,
+    IntegrityError,
+    NotFoundError,
+    RepositoryNotFoundError,
+)
 from holdfast.format.config import CONFIG_NAME, Config, decode_config
 from holdfast.format.envelope import Envelope, ObjectKind, check_header, check_version
 from holdfast.format.index import PackEntry, decode_index
 from holdfast.format.snapshot import Snapshot
+from holdfast.ids import ObjectId
 from holdfast.repository import layout
 from holdfast.repository.blob_index import BlobIndex
 from holdfast.repository.cache import Cache
 from holdfast.repository.commits import CommitReader, StoredCommit
 from holdfast.repository.gc_log import GcLog
-from holdfast.repository.keyring import unlock
+from holdfast.repository.keyring import SlotMemory, unlock
+from holdfast.repository.listing import list_objects
+from holdfast.repository.lock_ledger import LedgerBackend, LockLedger, span_days
 from holdfast.repository.log_state import LogState
 from holdfast.repository.settling import Settler
+from holdfast.repository.tree_cache import TreeCache
 from holdfast.repository.view import View, make_view
 
 _MOST_VIEWS: Final = 5
@@ -51,6 +60,10 @@ class Repository:
         cache: Cache,
         clock: Clock,
     ) -> None:
+        self.locks = _protect(backend, config, cache, clock)
+        """What is known of Object Lock; None where objects are not protected."""
+        if self.locks is not None:
+            backend = LedgerBackend(backend, self.locks)
         self.backend = backend
         self.config = config
         self.repository_id = repository_id
@@ -61,10 +74,16 @@ class Repository:
         self.envelope = Envelope(repository_id, self.keys.objects, Suite(config.suite))
         self.cache = cache
         self.clock = clock
+        self.trees: TreeCache | None = None
+        """For storage far away: tree packs on this machine's disk."""
+        if backend.is_remote:
+            self.trees = TreeCache(backend, os.path.join(cache.directory, "trees"))
         self.index = BlobIndex(cache)
         self.log = GcLog(backend, self.envelope)
         self._commits = CommitReader(backend, self.envelope, self.keys, cache)
-        self.settler = Settler(self.log, clock, self._read_whole_commits)
+        self.settler = Settler(
+            self.log, clock, self._read_whole_commits, may_seal=config.exclusive_create
+        )
         self.view: View | None = None
         """What the index was last brought to; None before the first time."""
         self.problems: list[IntegrityError] = []
@@ -94,11 +113,19 @@ class Repository:
                 raise RepositoryNotFoundError(backend.location) from error
             check_version(data, backend.location)
             repository_id = check_header(data, ObjectKind.CONFIG, CONFIG_NAME)
-            slot_id, root_key = unlock(backend, secret, repository_id)
+            directory = os.path.join(cache_dir, repository_id.hex())
+            memory = SlotMemory(directory)
+            likely = memory.recall()
+            slot_id, root_key = unlock(backend, secret, repository_id, likely=likely)
             keys = Subkeys.derive(root_key, repository_id)
             envelope = Envelope(repository_id, keys.objects, Suite.AES_256_GCM)
             config = decode_config(envelope.open(ObjectKind.CONFIG, CONFIG_NAME, data))
-            cache = Cache(os.path.join(cache_dir, repository_id.hex()))
+            # Mirrors share the id of their origin, and nothing of what is true of the moment.
+            cache = Cache(
+                os.path.join(cache_dir, config.instance.hex()) if config.instance else directory
+            )
+            if slot_id != likely:
+                memory.remember(slot_id)
         except BaseException:
             backend.close()
             raise
@@ -118,6 +145,8 @@ class Repository:
     def close(self) -> None:
         """Release cache and backend; harmless if repeated."""
         self.index.release()
+        if self.trees is not None:
+            self.trees.close()
         self.cache.close()
         self.backend.close()
 
@@ -129,11 +158,18 @@ class Repository:
     def snapshots(self) -> list[Snapshot]:
         """Return all snapshots that nobody has forgotten, ascending by time.
 
-        Cost: three LISTs, a GET for each snapshot that is new here, and three for the log.
+        Cost: three LISTs, a GET for each snapshot that is new here, and for the log another LIST
+        and three GETs at the most.
         """
         return self.take_view().snapshots
 
-    def take_view(self, *, for_writing: bool = False, believe_cache: bool = True) -> View:
+    def take_view(
+        self,
+        *,
+        for_writing: bool = False,
+        believe_cache: bool = True,
+        before: LogState | None = None,
+    ) -> View:
         """Read what counts now; damaged snapshot objects go to `problems`.
 
         Forget marks are listed before commits: whoever replaces a snapshot commits the new one
@@ -142,16 +178,18 @@ class Repository:
         Args:
             for_writing: as for `load_view`.
             believe_cache: as for `CommitReader.read_all`.
+            before: the log as it was read just now; None to read it. Who only reads builds nothing
+                upon commits, so what the log said before they were listed does not matter.
 
         Raises:
             IntegrityError: for writing: the log of prune is damaged.
         """
-        before = self._read_log(for_writing=for_writing)
-        marks = self.backend.list(layout.FORGETS)
-        hidden = frozenset(layout.id_of(info.name) or "" for info in marks)
+        if before is None and for_writing:
+            before = self._read_log(for_writing=True)
+        hidden = frozenset(list_objects(self.backend, layout.FORGETS))
         commits = self.read_commits(believe_cache=believe_cache)
         log = self._read_log(for_writing=for_writing)
-        return make_view(before, log, hidden, commits, for_writing=for_writing)
+        return make_view(before or log, log, hidden, commits, for_writing=for_writing)
 
     def _read_log(self, *, for_writing: bool) -> LogState:
         """Read the log of prune.
@@ -171,6 +209,11 @@ class Repository:
         """Return every commit, whether it counts or not; damaged ones go to `problems`."""
         self.index.release()
         return self._commits.read_all(self._note, believe_cache=believe_cache)
+
+    def remember_commit(self, commit_id: ObjectId, data: bytes) -> None:
+        """Keep an object that was just created in the cache, so that nobody here fetches it."""
+        self.index.release()
+        self._commits.remember({commit_id: data})
 
     def _read_whole_commits(self) -> list[StoredCommit] | None:
         damage: list[IntegrityError] = []
@@ -197,13 +240,13 @@ class Repository:
             settle: False to wait for no SEAL, nor write one: for dry runs.
         """
         for attempt in range(_MOST_VIEWS):
-            if for_writing and settle:
-                self.settler.wait()
-            view = self.take_view(for_writing=for_writing)
+            before = self.settler.wait() if for_writing and settle else None
+            view = self.take_view(for_writing=for_writing, before=before)
             problems = self._bring_index_to(view)
+            if not problems or attempt == _MOST_VIEWS - 1:
+                break
             # What is missing may have been superseded since the view was taken.
-            log = self._read_log(for_writing=for_writing)
-            if not problems or log.last == view.log.last or attempt == _MOST_VIEWS - 1:
+            if self._read_log(for_writing=for_writing).last == view.log.last:
                 break
         for error in problems:
             self._note(error)
@@ -239,7 +282,7 @@ class Repository:
         problems += self.index.synchronize(trusted, self.read_index, may_rebuild=may_rebuild)
         self.index.avoid(view.bad)
         if not self.backend.is_remote:
-            present = {layout.id_of(info.name) or "" for info in self.backend.list(layout.PACKS)}
+            present = set(list_objects(self.backend, layout.PACKS))
             problems += [
                 IntegrityError("pack", pack_id, "it is missing")
                 for pack_id in self.index.set_present(present)
@@ -263,8 +306,7 @@ class Repository:
 
     def listed_index_ids(self) -> set[str]:
         """Return all index objects that there are."""
-        listed = (layout.id_of(info.name) for info in self.backend.list(layout.INDEX))
-        return {index_id for index_id in listed if index_id is not None}
+        return set(list_objects(self.backend, layout.INDEX))
 
     def read_index(self, index_id: str) -> list[PackEntry]:
         """Read and open one index object.
@@ -282,3 +324,18 @@ class Repository:
     def _note(self, error: IntegrityError) -> None:
         if all(str(error) != str(known) for known in self.problems):
             self.problems.append(error)
+
+
+def _protect(backend: Backend, config: Config, cache: Cache, clock: Clock) -> LockLedger | None:
+    """Have the storage protect what is created from now on, if that is the repository's wish.
+
+    A copy on storage that cannot do it is a repository all the same; backups there tell people.
+    """
+    if not config.object_lock_days:
+        return None
+    try:
+        backend.protect(span_days(config.object_lock_days))
+    except ConfigurationError:
+        return None
+    path = os.path.join(cache.directory, "locks")
+    return LockLedger(path, days=config.object_lock_days, clock=clock)

@@ -50,7 +50,7 @@ golden: dev ## write golden files anew, after a decided change of the format
 bench: venv ## compare with restic and borg (BENCH='--tree A B' passes options)
 	$(BIN)/python benchmarks/compare_peers.py --holdfast $(BIN)/holdfast $(BENCH)
 
-torture: dev ## real processes on one repository, stopped and killed (TORTURE='--seconds 3600')
+torture: dev ## real processes on one repository, stopped and killed (TORTURE='--seconds 3600 --ceph')
 	$(BIN)/python tests/torture/torture.py --seconds 120 $(TORTURE)
 
 clean: ## remove the environment, the demo and everything built

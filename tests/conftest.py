@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from support import ceph
+from support.buckets import Bucket, new_bucket, set_credentials
 
 settings.register_profile("dev", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("ci", max_examples=300, derandomize=True, deadline=None)
@@ -29,13 +33,38 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean_environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
     """No test sees the user's home, settings, time zone or language."""
     for name in list(os.environ):  # noqa: TID251
-        if name.startswith(("HOLDFAST_", "_HOLDFAST_", "XDG_", "LC_")):
+        if name.startswith(("HOLDFAST_", "_HOLDFAST_", "XDG_", "LC_", "AWS_", "BOTO")):
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LANGUAGE"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(empty_home / "no-such-file"))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(empty_home))
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("TZ", "UTC")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Cluster]:
+    """A real S3 server that all processes of this run share; skips where Ceph is not installed."""
+    if reason := ceph.is_missing():
+        pytest.skip(reason)
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # noqa: TID251 - workers share what is above
+        directory = directory.parent
+    with ceph.shared_cluster(directory / "ceph") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def bucket(cluster: ceph.Cluster, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket on the real server, with its owner's credentials in the environment."""
+    set_credentials(monkeypatch)
+    return new_bucket(cluster)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

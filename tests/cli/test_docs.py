@@ -18,7 +18,8 @@ from support.json_keys import JSON_KEYS
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 FILTERS = {"--host", "--path", "--tag"}
 OTHER_SECTIONS = {
-    "First steps", "Global options", "Environment", "Naming snapshots", "Exit codes", "JSON",
+    "First steps", "Global options", "Environment", "Locations", "Naming snapshots", "Exit codes", "JSON",
+    "Requests and bandwidth",
 }  # fmt: skip
 
 

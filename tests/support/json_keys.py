@@ -10,8 +10,9 @@ from typing import Final
 BACKUP_SUMMARY: Final = [
     "event", "snapshot", "parent", "files_new", "files_changed", "files_unmodified", "directories",
     "others", "logical_bytes", "bytes_read", "bytes_added", "bytes_stored", "blobs_added",
-    "seconds", "findings", "dry_run",
+    "seconds", "findings", "dry_run", "locks",
 ]  # fmt: skip
+LOCKS: Final = ["objects", "looked_at", "extended", "failures", "not_tried", "ends"]
 SNAPSHOT: Final = [
     "id", "time", "host", "user", "paths", "tags", "parent", "partial", "stats",
 ]  # fmt: skip
@@ -34,8 +35,9 @@ CHECK_SUMMARY: Final = [
 PRUNE: Final = [
     "outcome", "dry_run", "snapshots_kept", "snapshots_removed", "packs_before", "packs_removed",
     "packs_repacked", "packs_orphaned", "packs_needed_again", "packs_undeletable",
-    "index_objects_removed", "bytes_before", "bytes_removed", "bytes_repacked", "bytes_written",
-    "bytes_freed", "bytes_unused", "waits_for", "problems", "seconds",
+    "packs_locked", "locked_until", "index_objects_removed", "bytes_before", "bytes_removed",
+    "bytes_repacked", "bytes_written", "bytes_freed", "bytes_unused", "waits_for", "problems",
+    "seconds", "locks",
 ]  # fmt: skip
 PRUNE_SUMMARY: Final = ["event", *PRUNE]
 STATS: Final = [
@@ -43,23 +45,45 @@ STATS: Final = [
     "compression_ratio", "total_ratio", "packs", "blobs",
 ]  # fmt: skip
 KEY_SLOT: Final = ["id", "kind", "label", "created", "opened"]
-INIT: Final = ["repository", "location", "kind", "recovery_words", "dry_run"]
+INIT: Final = [
+    "repository", "location", "kind", "recovery_words", "maintainer", "mirror_of", "dry_run",
+]  # fmt: skip
+COPY_SUMMARY: Final = [
+    "event", "mirror", "copied", "skipped", "vanished", "damaged", "blobs_read", "bytes_read",
+    "packs_copied", "pack_bytes_copied", "bytes_stored", "seconds", "dry_run", "locks",
+]  # fmt: skip
+DOCTOR: Final = [
+    "location", "repository", "verdict", "summary", "properties", "measures", "left",
+]  # fmt: skip
+DOCTOR_PROPERTY: Final = ["property", "expected", "seen", "verdict", "means"]
+LIFECYCLE: Final = ["location", "rules", "other_rules", "dangers", "changed", "dry_run"]
+LIFECYCLE_RULE: Final = ["id", "does"]
+LIFECYCLE_DANGER: Final = ["rule", "problem"]
 VERSION: Final = ["version", "python", "chunker", "format_version", "libraries"]
+METER_KIND: Final = ["requests", "bytes_sent", "bytes_received", "price"]
+METER: Final = [
+    "event", "requests", "bytes_sent", "bytes_received", "kinds", "price", "price_per_month",
+    "currency", "provider", "prices_date",
+]  # fmt: skip
 
 JSON_KEYS: Final = {
     "backup": BACKUP_SUMMARY,
     "snapshots": [*SNAPSHOT, *SNAPSHOT_STATS],
     "ls": [*LS_ENTRY, "target"],
     "restore": [*RESTORE_SUMMARY, "action", "path", "size"],
+    "copy": [*COPY_SUMMARY, "old", "new", "snapshot", "kind", "name", "problem"],
     "check": [*CHECK_SUMMARY, "kind", "name", "problem", "path", "snapshot"],
     "stats": STATS,
     "forget": ["keep", "id", "reasons", "forget", "dry_run", "prune", "undone", "forgotten"],
-    "prune": [*PRUNE_SUMMARY, "host", "started", "kind", "name", "problem"],
+    "prune": [*PRUNE_SUMMARY, *LOCKS, "host", "started", "kind", "name", "problem"],
     "tag": ["changed", "old", "new", "tags", "dry_run"],
     "key list": KEY_SLOT,
     "init": INIT,
+    "doctor": [*DOCTOR, *DOCTOR_PROPERTY],
+    "lifecycle": [*LIFECYCLE, *LIFECYCLE_RULE, *LIFECYCLE_DANGER],
     "version": VERSION,
     "completion": ["shell", "script"],
+    "Requests and bandwidth": [*METER, *METER_KIND],
     "JSON": [
         "phase", "total_items", "total_bytes", "items", "bytes", "seconds", "current", "path",
         "problem", "message", "error", "exit_code",

@@ -55,10 +55,12 @@ class Place:
     """A process is stopped."""
     hosts: tuple[str, ...]
     """Their names."""
+    location: str = ""
+    """Of the repository; empty for a directory beside everything else."""
 
     @property
-    def repository(self) -> Path:
-        return self.directory / "repository"
+    def repository(self) -> str:
+        return self.location or str(self.directory / "repository")
 
     @property
     def events(self) -> Path:
@@ -71,7 +73,7 @@ class Place:
     def base(self, cache: Path) -> list[str]:
         """Return the global options of every command line."""
         key = str(self.directory / "key")
-        return ["--json", "-r", str(self.repository), "--key-file", key, "--cache-dir", str(cache)]
+        return ["--json", "-r", self.repository, "--key-file", key, "--cache-dir", str(cache)]
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ _MAY_FAIL: Final = {
 }
 """Errors that a command may end with; of readers those that concern what is not certain."""
 _MOST_SHOWN: Final = 6000
+_UNREACHABLE: Final = 26
 
 
 class Judge:
@@ -31,6 +32,8 @@ class Judge:
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
+        self.may_be_unreachable = False
+        """Whether the storage may be away for longer than commands have patience."""
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
 
@@ -44,6 +47,8 @@ class Judge:
             self._blame(command, ended, "it was killed by somebody else")
         elif "Traceback" in ended.err or ended.error == "Defect":
             self._blame(command, ended, "a defect")
+        elif ended.code == _UNREACHABLE and self.may_be_unreachable:
+            pass  # like a kill: nobody knows how far it came
         elif not ended.killed and ended.code not in (0, 1, 3, 13):
             self._blame(command, ended, "an exit code that is not expected")
         elif ended.code == 1 and not self._may_fail(command, ended):

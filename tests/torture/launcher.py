@@ -28,8 +28,8 @@ from holdfast.repository import settling
 from holdfast.repository.gc_log import GcLog
 from holdfast_cli.main import main
 
-_READING = ("read", "list", "size")
-_CHANGING = ("publish", "delete")
+_READING = ("read", "list", "size", "get", "head", "list_page")
+_CHANGING = ("publish", "delete", "put", "complete_upload")
 
 
 class Moments:
@@ -76,20 +76,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
     settling.PATIENCE_S = options.patience_s  # type: ignore[misc]
     moments = Moments(options.stop_at, options.die_at)
     _watch_log(options.events, moments)
-    _count_operations(moments)
+    _count_operations(moments, any(word.startswith("s3://") for word in options.words))
     return main(options.words)
 
 
-def _count_operations(moments: Moments) -> None:
+def _count_operations(moments: Moments, is_s3: bool) -> None:
+    storage: type = LocalBackend
+    if is_s3:
+        from holdfast.backends.s3_client import S3Client
+
+        storage = S3Client
     for name in (*_READING, *_CHANGING):
-        setattr(LocalBackend, name, _counted(getattr(LocalBackend, name), name, moments))
+        if hasattr(storage, name):
+            setattr(storage, name, _counted(getattr(storage, name), name, moments))
 
 
 def _counted(function: Callable[..., Any], name: str, moments: Moments) -> Callable[..., Any]:
     @functools.wraps(function)
-    def counted(*values: Any) -> Any:
+    def counted(*values: Any, **words: Any) -> Any:
         moments.count()
-        result = function(*values)
+        result = function(*values, **words)
         if name in _CHANGING:
             moments.count()
         return result

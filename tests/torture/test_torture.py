@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.ceph import Cluster
+
 SCRIPT = Path(__file__).with_name("torture.py")
 SECONDS = 5
 
@@ -23,6 +25,17 @@ def run_torture(directory: Path, *options: str) -> subprocess.CompletedProcess[s
 
 def figures(output: str) -> dict[str, str]:
     return {line[:13].strip(): line[14:] for line in output.splitlines()}
+
+
+def test_nothing_is_lost_on_a_server_that_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+    options = ["--hosts", "3", "--patience", "1", "--longest-stop", "2", "--awake", "3"]
+    ran = run_torture(tmp_path, *options, "--seconds", "8", "--ceph", cluster.meeting_place)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    table = figures(ran.stdout)
+    assert "done" in table["backup"]
+    assert int(table["gateway"].split()[1]) > 0
+    assert "--ceph" in table["again"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from holdfast.backends.registry import open_backend
+from support.ceph import Gateway
 from torture.host import Command, Host, Lane, Place
 from torture.judge import Judge, listed_tags
 from torture.process import Ended, Faults, Process
@@ -18,6 +21,9 @@ from torture.truth import Fate, Truth
 _TICK_S: Final = 0.01
 _LATER_S: Final = 3 * 24 * 3600
 """How much later the last prune runs: the leases of killed sessions have ended by then."""
+_AWAY_S: Final = (0.1, 1.0)
+"""How long a killed gateway stays away; commands have patience for half a minute."""
+_THERE_S: Final = (0.5, 6.0)
 _RESTORES: Final = 3
 """At once, at the end."""
 
@@ -28,11 +34,16 @@ class Torment:
     Args:
         place: with an empty directory.
         awake: how many processes may run at once, not counting stopped ones.
+        gateway: of the storage; killed and started again all the time, if there is one.
     """
 
-    def __init__(self, place: Place, awake: int) -> None:
+    def __init__(self, place: Place, awake: int, gateway: Gateway | None = None) -> None:
         self._place = place
         self._awake = awake
+        self._gateway = gateway
+        self._next_turn_s = 0.0
+        """When the gateway is killed, or started, next."""
+        self._gateway_kills = 0
         self._truth = Truth()
         self._judge = Judge(self._truth)
         self._chance = random.Random(place.seed)
@@ -53,11 +64,16 @@ class Torment:
             words = ["init", "--pack-size", "1M", "--slice-size", "64K"]
             self._finish("first", [Command("init", words)])
             end_s = time.monotonic() + seconds
+            self._judge.may_be_unreachable = self._gateway is not None
             while time.monotonic() < end_s and not self.wrong:
                 self._begin_commands()
                 self._poll()
+                self._torment_gateway()
                 time.sleep(_TICK_S)
+            if self._gateway is not None and not self._gateway.is_running:
+                self._gateway.start()
             self._drain()
+            self._judge.may_be_unreachable = False
             if not self.wrong:
                 self._settle_accounts()
         finally:
@@ -87,6 +103,7 @@ class Torment:
             *((kind, told(kind)) for kind in kinds),
             ("acknowledged", f"{len(self._truth.records)} snapshots, {fates[Fate.KEPT]} kept"),
             ("stopped", f"{self._stops} times"),
+            *([("gateway", f"killed {self._gateway_kills} times")] if self._gateway else []),
             ("caches lost", str(sum(host.caches_lost for host in self._hosts))),
             ("compared", f"{counts['compared']} restores"),
             ("log of prune", cycles),
@@ -107,6 +124,21 @@ class Torment:
             process = host.start(lane)
             words = " ".join(process.words[7:])
             self._note(host, process, f"{words} | skew {host.skew_s:.0f} s, {process.faults}")
+
+    def _torment_gateway(self) -> None:
+        """Kill the gateway, or start it again, when its time has come."""
+        gateway, chance = self._gateway, self._chance
+        if gateway is None or time.monotonic() < self._next_turn_s:
+            return
+        if self._next_turn_s and gateway.is_running:
+            gateway.kill()
+            self._gateway_kills += 1
+            wait_s = chance.uniform(*_AWAY_S)
+        else:
+            if not gateway.is_running:
+                gateway.start()
+            wait_s = chance.uniform(*_THERE_S)
+        self._next_turn_s = time.monotonic() + wait_s
 
     def _poll(self) -> None:
         for host, lane in list(self._busy()):
@@ -163,11 +195,13 @@ class Torment:
         checked, listed = self._finish("auditor", [check, listing])
         if self.wrong:
             return
-        packs = [path for path in (self._place.repository / "packs").glob("*/*") if path.is_file()]
+        with closing(open_backend(self._place.repository)) as backend:
+            packs = list(backend.list("packs/"))
+            left = [info.name for info in backend.list("forgets/")]
         found = checked.summary
         if found["unused_packs"] or found["packs"] != len(packs):
             self.wrong.append(f"packs that belong to nobody: {len(packs)} are there, {found}")
-        if left := list((self._place.repository / "forgets").glob("*")):
+        if left:
             self.wrong.append(f"forget marks that the last prune has left: {left}")
         tags = listed_tags(listed)
         if found["snapshots"] != len(tags):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from holdfast.backends.base import Backend, ObjectInfo, ObjectWriter
+from holdfast.backends.wrapper import BackendWrapper
 from holdfast.hashing import Bytes
 
 _PIECE = 64 << 10
@@ -82,7 +83,7 @@ def sleep_until(moment_s: float) -> None:
         time.sleep(left_s)
 
 
-class LinkBackend:
+class LinkBackend(BackendWrapper):
     """A store behind a link; an object that is written piece by piece is sent by `commit`.
 
     Args:
@@ -92,13 +93,9 @@ class LinkBackend:
     """
 
     def __init__(self, inner: Backend, link: Link, *, parallelism: int = 16) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.link = link
         self._parallelism = parallelism
-
-    @property
-    def location(self) -> str:
-        return self._inner.location
 
     @property
     def is_remote(self) -> bool:
@@ -107,9 +104,6 @@ class LinkBackend:
     @property
     def parallelism(self) -> int:
         return self._parallelism
-
-    def protect(self, days: int) -> None:
-        self._inner.protect(days)
 
     def create(self, name: str, data: Bytes) -> None:
         size = memoryview(data).nbytes
@@ -139,9 +133,6 @@ class LinkBackend:
 
     def initialize(self) -> None:
         self.send(0, self._inner.initialize)
-
-    def close(self) -> None:
-        self._inner.close()
 
     def send(self, size: int, action: Callable[[], None]) -> None:
         """Carry out a request whose body has `size` bytes."""

@@ -66,7 +66,7 @@ def survey(
     dry_run: bool = False,
     assume_forgotten: frozenset[str] = frozenset(),
 ) -> Survey:
-    """Look at everything; the index is loaded for writing then.
+    """Look at everything; the index is loaded then, for writing unless this is a dry run.
 
     Args:
         repository: opened.

@@ -92,8 +92,11 @@ class BlobIndex:
         is_worn = 2 * len(used) < total or (missing and not self._count(b"blobs"))
         if may_rebuild and is_worn:
             return self.rebuild(sorted(wanted), load)
-        problems = index_loader.add_objects(self._cache, missing, load) if missing else []
-        self._note_trusted(wanted)
+        problems: list[IntegrityError] = []
+        if missing:
+            problems = index_loader.add_objects(self._cache, missing, load)
+            listed = index_loader.listed_packs(self._cache)
+        self._note_trusted(wanted, listed)
         return problems
 
     def rebuild(self, index_ids: list[str], load: Load) -> list[IntegrityError]:
@@ -102,14 +105,14 @@ class BlobIndex:
         self._avoided, self._lost = set(), set()
         self.generation += 1
         problems = index_loader.rebuild(self._cache, index_ids, load)
-        self._note_trusted(set(index_ids))
+        self._note_trusted(set(index_ids), index_loader.listed_packs(self._cache))
         return problems
 
     def add_committed(self, index_id: str, entries: list[PackEntry]) -> None:
         """Enter an index object that this process has just committed; spares reading it back."""
         self.release()
         index_loader.add_objects(self._cache, [index_id], lambda _: entries)
-        self._own.update(index_loader.listed_packs(self._cache)[index_id])
+        self._own.update(index_loader.packs_of(self._cache, index_id))
         self.is_empty = False
 
     def contains(self, blob_id: bytes) -> bool:
@@ -283,8 +286,7 @@ class BlobIndex:
             raise self._cache.damaged(error) from error
         return value
 
-    def _note_trusted(self, wanted: set[str]) -> None:
-        listed = index_loader.listed_packs(self._cache)
+    def _note_trusted(self, wanted: set[str], listed: dict[str, list[int]]) -> None:
         used = {n for index_id in wanted & listed.keys() for n in listed[index_id]}
         with self._cache.reading() as transaction:
             packs = transaction.cursor(db=self._cache.database(b"packs"))

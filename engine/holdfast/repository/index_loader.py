@@ -41,6 +41,13 @@ def listed_packs(cache: Cache) -> dict[str, list[int]]:
         }
 
 
+def packs_of(cache: Cache, index_id: str) -> list[int]:
+    """Return the numbers of the packs that one index object lists; none if it is not there."""
+    with cache.reading() as transaction:
+        value = transaction.get(bytes.fromhex(index_id), db=cache.database(b"objects"))
+        return _decode_numbers(value) if value is not None else []
+
+
 def add_objects(cache: Cache, index_ids: Iterable[str], load: Load) -> list[IntegrityError]:
     """Enter index objects; return the errors of those that cannot be loaded."""
     problems: list[IntegrityError] = []

@@ -189,7 +189,9 @@ class Repository:
         hidden = frozenset(list_objects(self.backend, layout.FORGETS))
         commits = self.read_commits(believe_cache=believe_cache)
         log = self._read_log(for_writing=for_writing)
-        return make_view(before or log, log, hidden, commits, for_writing=for_writing)
+        return make_view(
+            log if before is None else before, log, hidden, commits, for_writing=for_writing
+        )
 
     def _read_log(self, *, for_writing: bool) -> LogState:
         """Read the log of prune.

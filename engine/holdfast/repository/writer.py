@@ -83,8 +83,8 @@ class Writer:
             self._data_key, repository.keys.data_key_wrap, repository.repository_id
         )
         config = repository.config
-        self.data = self._stream(BlobKind.DATA, config.slice_size, threads, level)
         self._trees = None if dry_run else repository.trees
+        self.data = self._stream(BlobKind.DATA, config.slice_size, threads, level)
         self.tree = self._stream(BlobKind.TREE, config.tree_slice_size, threads, 3)
         self.data_hash = repository.keys.data_hash()
         self._hasher = keyed_hasher(repository.keys.data_id)
@@ -172,28 +172,30 @@ class Writer:
         self.count(blob_id, len(data))
 
     def begin_session(self) -> None:
-        """Announce the session, before packs are stored under their own names."""
+        """Announce the session unless that has been done: something is about to be stored."""
         if self._session is not None:
             self._session.begin()
 
     def add_pack(self, entry: PackEntry) -> None:
         """Enter a pack that was just stored under its own name: one of a mirror's origin."""
-        self._note_stored(entry)
-        self._on_pack(entry)
-        ids = entry.ids
-        self.new.update(ids[at : at + 32] for at in range(0, len(ids), 32))
+        self.bytes_stored += entry.stored_size
+        self._adopt_pack(entry)
 
     def add_page(self, nodes: list[Node]) -> bytes:
         """Store one page of a directory unless it is known; return its id."""
-        return self._add_tree(encode_page(nodes))
-
-    def add_tree(self, page: bytes) -> bytes:
-        """Store an encoded page unless it is known; return its id."""
-        return self._add_tree(page)
+        return self.add_tree(encode_page(nodes))
 
     def add_ids(self, ids: bytes) -> bytes:
         """Store one id page (concatenated ids) unless it is known; return its id."""
-        return self._add_tree(ids)
+        return self.add_tree(ids)
+
+    def add_tree(self, data: bytes) -> bytes:
+        """Store an encoded page of either kind unless it is known; return its id."""
+        blob_id = self._tree_hash(data)
+        if not self.knows(blob_id):
+            self.tree.add(blob_id, data)
+            self.count(blob_id, len(data))
+        return blob_id
 
     def flush(self) -> None:
         """Make all packs and their index objects durable; nothing is committed yet."""
@@ -281,21 +283,13 @@ class Writer:
             self._journal.close(committed=True)
             self._journal = None
 
-    def _add_tree(self, data: bytes) -> bytes:
-        blob_id = self._tree_hash(data)
-        if not self.knows(blob_id):
-            self.tree.add(blob_id, data)
-            self.count(blob_id, len(data))
-        return blob_id
-
     def _stream(
         self, kind: BlobKind, slice_size: int, threads: int, level: int | None
     ) -> PackStream:
         repository = self._repository
 
         def new_header() -> PackHeader:
-            if self._session is not None:
-                self._session.begin()
+            self.begin_session()
             return make_header(
                 repository_id=repository.repository_id,
                 pack_id=new_object_id(),
@@ -389,8 +383,8 @@ class Writer:
         return sizes
 
     def _adopt_pack(self, entry: PackEntry) -> None:
-        if self._session is not None:
-            self._session.begin()
+        """Enter a pack that is there already, as one of this session's."""
+        self.begin_session()
         self._note_stored(entry)
         self._enter(entry)
         ids = entry.ids

@@ -25,6 +25,7 @@
     │  ├─ PruneBusyError
     │  ├─ UnsafeStorageError         the storage lies about create-if-absent
     │  ├─ NotMaintainerError
+    │  ├─ RepositoryVanishedError    it went away while it was in use
     │  └─ CacheError                 the local cache is unusable
     ├─ IntegrityError                stored bytes are not what was stored
     │  ├─ FormatError
@@ -33,8 +34,10 @@
     │  └─ MissingBlobError
     ├─ SourceError                   a source of a backup cannot be used at all
     │  └─ CommandFailedError         --stdin-from-command ended with an error
-    └─ TargetError                   the place to restore to cannot be used
-       └─ TargetNotEmptyError
+    ├─ TargetError                   the place to restore to cannot be used
+    │  └─ TargetNotEmptyError
+    ├─ MountError                    the mount point, or FUSE, cannot be used
+    └─ ListenError                   the address to serve on cannot be used
 
 An error carries fields; its text is made here and says what happened, to which thing, and what
 to do next. Whatever bytes a repository serves, reading them raises `IntegrityError` and nothing
@@ -248,12 +251,14 @@ class AmbiguousSnapshotError(RepositoryError):
 
 @dataclass(eq=False)
 class PathNotFoundError(RepositoryError):
-    """A snapshot holds no such path."""
+    """A snapshot holds no such path; nor does any, if `snapshot` is empty."""
 
     snapshot: str
     path: str
 
     def __str__(self) -> str:
+        if not self.snapshot:
+            return f"{self.path} is not there; `holdfast snapshots` shows what is"
         return (
             f"{self.path} is not in snapshot {self.snapshot[:12]}; `holdfast ls "
             f"{self.snapshot[:12]}` shows what is"
@@ -327,6 +332,19 @@ class NotMaintainerError(RepositoryError):
             f"only {self.maintainer} may prune the repository at {self.location}, since its "
             f"storage cannot keep two prunes apart, and this is {self.host}; run it there, or "
             "give --as-maintainer if that host will never prune again"
+        )
+
+
+@dataclass(eq=False)
+class RepositoryVanishedError(RepositoryError):
+    """The repository went away while it was in use: its disk, its directory or its bucket."""
+
+    location: str
+
+    def __str__(self) -> str:
+        return (
+            f"the repository at {self.location} has gone away while it was in use; make it "
+            "available again, then run the command again"
         )
 
 
@@ -422,4 +440,29 @@ class TargetNotEmptyError(TargetError):
             f"{self.path} is not empty; choose an empty target, or say what may be "
             "overwritten with "
             "--overwrite always, if-changed, if-newer or never"
+        )
+
+
+@dataclass(eq=False)
+class MountError(HoldfastError):
+    """Snapshots cannot be shown as a file system at `path`."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"cannot mount on {self.path}: {self.reason}"
+
+
+@dataclass(eq=False)
+class ListenError(HoldfastError):
+    """Files cannot be served on `address`."""
+
+    address: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"cannot listen on {self.address}: {self.reason}; choose another address or port "
+            "with --listen"
         )

@@ -19,13 +19,15 @@ CLI = ROOT / "cli" / "holdfast_cli"
 ROWS = (
     ("errors",),
     ("storage_errors",),
-    ("ids", "units", "clock", "findings", "version"),
+    ("ids", "units", "clock", "closing", "findings", "version"),
     ("progress",),
     ("hashing",),
     ("chunking", "compression", "crypto"),
     ("format", "backends"),
     ("repository", "policy", "fs"),
     ("operations",),
+    ("vfs",),
+    ("mount", "server"),
 )
 LAYER = {part: number for number, row in enumerate(ROWS) for part in row}
 
@@ -42,7 +44,10 @@ BANNED_ATTRIBUTES = {
     ("sys", "stdout"),
     ("sys", "stderr"),
 }
-HEAVY = ("boto3", "rich", "lmdb", "cryptography", "zstandard", "mnemonic", "pathspec")
+HEAVY = (
+    "boto3", "rich", "lmdb", "cryptography", "zstandard", "mnemonic", "pathspec",
+    "mfusepy", "cheroot", "textual",
+)  # fmt: skip
 
 
 def modules(*packages: Path) -> list[Path]:

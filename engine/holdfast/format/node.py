@@ -12,6 +12,7 @@ that of prolly trees (Noms, 2015).
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from operator import lt
@@ -50,6 +51,18 @@ class NodeType(IntEnum):
     SOCKET = 5
     CHARACTER_DEVICE = 6
     BLOCK_DEVICE = 7
+
+
+FORMATS: Final = {
+    NodeType.FILE.value: stat.S_IFREG,
+    NodeType.DIRECTORY.value: stat.S_IFDIR,
+    NodeType.SYMLINK.value: stat.S_IFLNK,
+    NodeType.FIFO.value: stat.S_IFIFO,
+    NodeType.SOCKET.value: stat.S_IFSOCK,
+    NodeType.CHARACTER_DEVICE.value: stat.S_IFCHR,
+    NodeType.BLOCK_DEVICE.value: stat.S_IFBLK,
+}
+"""`Node.type` -> the bits of st_mode that say the same."""
 
 
 class NodeFlag:
@@ -107,6 +120,11 @@ class Node(msgspec.Struct, array_like=True, gc=False, frozen=True):
     def blob_ids(self) -> list[BlobId]:
         """The ids in `content`, in order."""
         return list_ids(self.content)
+
+    @property
+    def full_mode(self) -> int:
+        """The st_mode: type and permission bits."""
+        return FORMATS[self.type] | self.mode
 
     @property
     def depth(self) -> int:

@@ -14,9 +14,9 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from holdfast.closing import Closing
 from holdfast.fs.source import NO_ATIME, OPEN_FLAGS
 
 _THREADS: Final = 8
@@ -30,7 +30,7 @@ _COLD_BLOCKS: Final = 128
 """Blocks of 512 bytes read from disks between two observations that count as cold."""
 
 
-class ReadAhead:
+class ReadAhead(Closing):
     """Warms the kernel's caches for one walk; a context manager. Used by the walking thread."""
 
     def __init__(self) -> None:
@@ -39,15 +39,8 @@ class ReadAhead:
         self._blocks = resource.getrusage(resource.RUSAGE_SELF).ru_inblock
         self._active = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads."""
         for _ in self._threads:
             self._entries.put(None)
         for thread in self._threads:

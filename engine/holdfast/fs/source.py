@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
-from holdfast.format.node import NodeType
+from holdfast.format.node import FORMATS
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """O_NONBLOCK: a name that became a fifo since its lstat must not stop the run."""
 NO_ATIME: Final = getattr(os, "O_NOATIME", 0)
 
-NODE_TYPES: Final = {
-    stat.S_IFREG: NodeType.FILE.value,
-    stat.S_IFDIR: NodeType.DIRECTORY.value,
-    stat.S_IFLNK: NodeType.SYMLINK.value,
-    stat.S_IFIFO: NodeType.FIFO.value,
-    stat.S_IFSOCK: NodeType.SOCKET.value,
-    stat.S_IFCHR: NodeType.CHARACTER_DEVICE.value,
-    stat.S_IFBLK: NodeType.BLOCK_DEVICE.value,
-}
+NODE_TYPES: Final = {bits: node_type for node_type, bits in FORMATS.items()}
 Xattrs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """(name, value) pairs in ascending order of name."""
 _NO_XATTRS: Final = frozenset((errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))

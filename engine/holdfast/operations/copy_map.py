@@ -18,11 +18,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, Final, Self
 
 import lmdb
 
+from holdfast.closing import Closing
 from holdfast.hashing import derive_key, keyed_hash
 from holdfast.ids import BLOB_ID_LENGTH
 
@@ -40,7 +40,7 @@ def map_key(source_key: bytes, own_key: bytes) -> bytes:
     return derive_key("holdfast 2026 v1 map of copied blobs", source_key + own_key)
 
 
-class CopyMap:
+class CopyMap(Closing):
     """Source blob id -> own blob id; a context manager. For one thread.
 
     Only one process uses the file of a source at a time; another one gets an empty map of its own.
@@ -74,12 +74,8 @@ class CopyMap:
         self._open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give up the scratch files."""
         with contextlib.suppress(lmdb.Error):
             self.flush()
         self._close()

@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from types import TracebackType
 from typing import IO, Final, Self
 
+from holdfast.closing import Closing
 from holdfast.errors import IntegrityError
 from holdfast.format.node import NodeType, list_ids
 from holdfast.format.snapshot import Snapshot
@@ -61,7 +61,7 @@ class _Frame:
     """Pages of its directories, yet to be visited."""
 
 
-class CopyPlan:
+class CopyPlan(Closing):
     """The plan of one copy; a context manager. For one thread.
 
     Args:
@@ -96,17 +96,13 @@ class CopyPlan:
         self.snapshots: list[PlannedSnapshot] = []
 
     def __enter__(self) -> Self:
-        self._file = tempfile.TemporaryFile(dir=self._directory)  # closed in __exit__
+        self._file = tempfile.TemporaryFile(dir=self._directory)  # closed in close
         self._sorter = RecordSorter(self._directory, BLOB_ID_LENGTH)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._sorter.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Give up the scratch files."""
+        self._sorter.close()
         self._file.close()
 
     def add(self, snapshot: Snapshot) -> None:

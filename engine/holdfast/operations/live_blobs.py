@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
+from holdfast.closing import Closing
 from holdfast.ids import BLOB_ID_LENGTH, BlobId
 from holdfast.operations.references import iter_references
 from holdfast.repository.blob_index import BlobIndex
@@ -21,7 +21,7 @@ LivePlaces: TypeAlias = tuple[BlobId, list[tuple[int, int]]]
 """A needed blob with the (pack number, length) of each trusted place; none if it is lost."""
 
 
-class LiveBlobs:
+class LiveBlobs(Closing):
     """The blobs that are needed; a context manager. For one thread.
 
     Args:
@@ -37,15 +37,8 @@ class LiveBlobs:
         self._sorter = self._stack.enter_context(RecordSorter(directory, BLOB_ID_LENGTH))
         self._seen: set[BlobId] = set()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give up the files; harmless if repeated."""
         self._stack.close()
 
     def add(self, root_pages: Iterable[BlobId]) -> None:

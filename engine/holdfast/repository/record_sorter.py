@@ -11,15 +11,16 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
+
+from holdfast.closing import Closing
 
 _PARTITIONS: Final = 64
 _IN_MEMORY: Final = 200_000
 """Records held before they are spilled: about 20 MB."""
 
 
-class RecordSorter:
+class RecordSorter(Closing):
     """Takes records in any order and gives them back in ascending order.
 
     Args:
@@ -33,15 +34,8 @@ class RecordSorter:
         self._records: list[bytes] = []
         self._files: list[IO[bytes]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give up the files; harmless if repeated."""
         for file in self._files:
             file.close()
 

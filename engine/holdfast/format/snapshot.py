@@ -21,6 +21,8 @@ from holdfast.findings import Finding
 from holdfast.ids import BLOB_ID_LENGTH, BlobId, ObjectId
 
 MAX_INNER_LENGTH: Final = 1 << 28
+MAX_XATTR_NAMES: Final = 1024
+"""More are not listed: a source may have one for each file."""
 _NONCE: Final = bytes(NONCE_LENGTH)
 _SALT_LENGTH: Final = 32
 
@@ -69,6 +71,12 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     original: str | None = None
     """The snapshot this one was made of by `tag` or `copy`."""
+    xattr_names: tuple[bytes, ...] | None = None
+    """Names of extended attributes that nodes may have; no node has others. None if not known.
+
+    `ls -l` asks for two of them for each file, which over FUSE costs more than all the rest: who
+    knows that nobody has them can say so once.
+    """
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from holdfast.chunking import Profile, chunker, whole_file_limit
 from holdfast.compression import DEFAULT_LEVEL
 from holdfast.errors import BackendError, CommitVoidError
 from holdfast.findings import Finding
-from holdfast.format.snapshot import Snapshot, SnapshotStats
+from holdfast.format.snapshot import MAX_XATTR_NAMES, Snapshot, SnapshotStats
 from holdfast.ids import ObjectId, new_object_id
 from holdfast.operations.backup_files import FileReader
 from holdfast.operations.forget import forget_id
@@ -120,6 +120,7 @@ class BackupSession:
         """Whether anything at or below the sources is not as the parent has it."""
         self.uids: set[int] = set()
         self.gids: set[int] = set()
+        self.xattr_names: set[bytes] = set()
         self.writer: Writer
         self.reader: BlobReader
         self.files: FileReader
@@ -285,6 +286,7 @@ class BackupSession:
             group_names=groups,
             stats=self.stats,
             findings=tuple(self._findings),
+            xattr_names=self._all_xattr_names(),
         )
         self._own_last = self.writer.commit(snapshot, self._own_last)
         superseded, self._partial = self._partial, ObjectId(snapshot.id) if partial else None
@@ -309,6 +311,16 @@ class BackupSession:
         stats.bytes_stored = writer.bytes_stored
         stats.blobs_added = writer.blobs_added
         stats.duration_ns = int((self._clock.monotonic_s() - self._started_s) * 1e9)
+
+    def _all_xattr_names(self) -> tuple[bytes, ...] | None:
+        """Return the names of all extended attributes; unchanged files may have the parent's."""
+        if self.parent is None:
+            names = self.xattr_names
+        elif self.parent.xattr_names is None:
+            return None
+        else:
+            names = self.xattr_names.union(self.parent.xattr_names)
+        return tuple(sorted(names)) if len(names) <= MAX_XATTR_NAMES else None
 
     def _names(self) -> tuple[dict[int, str], dict[int, str]]:
         """Return the names of owners and groups; those of unchanged files come from the parent."""

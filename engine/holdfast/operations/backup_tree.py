@@ -416,6 +416,8 @@ class TreeBackup:
         Raises:
             OSError: the link cannot be read.
         """
+        if xattrs:
+            self._session.xattr_names.update(name for name, _ in xattrs)
         kind = stat.S_IFMT(status.st_mode)
         is_device = kind in (stat.S_IFCHR, stat.S_IFBLK)
         extra = NodeExtra(

@@ -142,6 +142,7 @@ SNAPSHOT = Snapshot(
     stats=SnapshotStats(files_new=1, logical_bytes=2**40, bytes_stored=17),
     findings=(Finding("/home/ann/x", "permission denied"),),
     original="e" * 32,
+    xattr_names=(b"system.posix_acl_access", b"user.\xff"),
 )
 PREVIOUS: dict[str, Any] = {
     "previous_hash": bytes(range(32)),

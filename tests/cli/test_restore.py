@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from support.command_line import Runner, damage, largest_pack
+from support.command_line import NOISE, Runner, damage, largest_pack, run_process
 from support.json_keys import RESTORE_SUMMARY
 
 
@@ -122,10 +123,99 @@ def test_damage_costs_files_but_not_the_others(hold: Runner, source: Path, tmp_p
     assert event["findings"] >= event["damaged"]
 
 
+def test_in_place(hold: Runner, source: Path, tmp_path: Path) -> None:
+    (source / "inner").chmod(0o750)
+    hold("backup", source)
+    (source / "a.txt").write_bytes(b"spoilt")
+    shutil.rmtree(source / "inner")
+    (source / "extra").touch()
+
+    # A lost file in a lost directory comes back with its directory as it was.
+    hold("restore", f"latest:{source}/inner/b.bin", "--in-place")
+    assert (source / "inner" / "b.bin").read_bytes() == NOISE
+    assert (source / "inner").stat().st_mode & 0o777 == 0o750
+
+    hold("restore", f"latest:{source}/a.txt", "--in-place", "--overwrite", "always")
+    assert (source / "a.txt").read_bytes() == b"alpha\n"
+    assert (source / "extra").exists()
+
+    everything = ["restore", "latest", "--in-place", "--overwrite", "if-changed", "--delete"]
+    preview = hold(*everything, "--dry-run").out.splitlines()
+    assert [line for line in preview if line.startswith("delete")] == [
+        f"delete              {source}/extra"
+    ]
+    assert hold(*everything, "--json").events[-1]["target"] == "/"
+    assert set(contents(source)) == {
+        b"a.txt",
+        b"inner",
+        b"inner/b.bin",
+        b"link",
+        b"odd\xe9\x1b[31m",
+    }
+
+
+def test_a_restore_leaves_alone_what_it_needs_itself(
+    run: Runner, source: Path, tmp_path: Path
+) -> None:
+    """The repository, the cache and the key lie in what is backed up, and have changed since."""
+    key = source / "key"
+    hold = run.with_base(
+        *("-r", source / "repository", "--cache-dir", source / "cache", "--key-file", key)
+    )
+    hold("init")
+    hold("backup", source, "--exclude", str(key))
+    (source / "a.txt").write_bytes(b"spoilt")
+    hold("backup", source, "--exclude", "repository", "--exclude", "cache")
+    names = [snapshot["id"] for snapshot in hold("snapshots", "--json").document]
+    assert len(names) == 2
+    for name in names:
+        options = ["--in-place", "--overwrite", "always", "--delete", "--verify"]
+        hold("restore", f"{name}:{source}", *options)
+    hold("check", "--read-data")
+    assert key.exists()
+    assert (source / "a.txt").read_bytes() == b"spoilt"
+
+
+def test_who_is_interrupted_is_told_how_to_go_on(
+    hold: Runner, source: Path, tmp_path: Path
+) -> None:
+    hold("backup", source)
+    hint = "the restore is not complete; the same command with --overwrite if-changed goes on"
+    said = []
+    for most in range(1, 60):
+        target = tmp_path / f"target {most}"
+        command = ["restore", f"latest:{source}", "-t", str(target), "--max-requests", str(most)]
+        outcome = run_process(*hold.base, *command)
+        said.append(hint in outcome.err)
+        if outcome.code == 0:
+            break
+    assert not said[0], "nothing was begun"
+    assert said[-2]
+    assert not said[-1], "it went through"
+
+
+def test_files_of_another_host_are_not_put_in_place(hold: Runner, source: Path) -> None:
+    hold("backup", source, "--host", "elsewhere")
+    (source / "a.txt").unlink()
+    name = f"latest:{source}/a.txt"
+    outcome = hold("restore", name, "--in-place", code=2)
+    assert "is of the host elsewhere, and this is" in outcome.err
+    assert not (source / "a.txt").exists()
+    hold("restore", name, "--in-place", "--host", "elsewhere")
+    assert (source / "a.txt").read_bytes() == b"alpha\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["latest"], 2, "missing option '--target' / '-t'; see `holdfast restore --help`"),
+        (["latest"], 2, "it is not said where to restore to; give --target DIR, or --in-place"),
+        (["latest", "-t", "{tmp}/t", "--in-place"], 2, "two targets are named; "),
+        (
+            ["latest", "-t", "{tmp}", "--delete", "--overwrite", "never"],
+            2,
+            "--delete would remove what --overwrite never promises to leave alone",
+        ),
+        (["latest:{tmp}/source/a.txt", "--in-place"], 1, "{tmp}/source/a.txt: it exists; say with"),
         (["latest", "-t", "{tmp}/t", "--overwrite", "maybe"], 2, "'maybe' is not one of 'always'"),
         (["latest:/absent", "-t", "{tmp}/t"], 1, "/absent is not in snapshot"),
         (["latest", "-t", "{tmp}/source/a.txt"], 1, "cannot restore to {tmp}/source/a.txt: "),

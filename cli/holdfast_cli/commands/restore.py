@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
 
+from holdfast.backends.location import parse_location
+from holdfast.errors import BackendError, ConfigurationError
+from holdfast.format.node import Node, NodeType
+from holdfast.format.snapshot import Snapshot
 from holdfast.operations.restore import (
     Overwrite,
     RestoreAction,
@@ -23,21 +28,29 @@ from holdfast.repository.reader import BlobReader
 from holdfast.units import format_duration, format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
+from holdfast_cli.host import host_name
 from holdfast_cli.opening import open_repository
-from holdfast_cli.output.names import count, printable_name, short_id
+from holdfast_cli.options import SecretKind, Settings
+from holdfast_cli.output.names import count, printable, printable_name, short_id
 from holdfast_cli.output.progress import watching
 from holdfast_cli.snapshot_options import filter_options, split_name
 
+_FILES: Final = (SecretKind.PASSWORD_FILE, SecretKind.KEY_FILE, SecretKind.RECOVERY_FILE)
 _HELP: Final = """Write a snapshot, or a part of it, back to a directory.
 
 Of a whole snapshot the target gets the full paths (TARGET/home/anna/…); of SNAPSHOT:/directory
-the contents of that directory, of SNAPSHOT:/file that file. Patterns are those of .gitignore;
-a path in them is the absolute one in the snapshot.
+the contents of that directory, of SNAPSHOT:/file that file. With --in-place everything goes to
+where it was when it was backed up. Patterns are those of .gitignore; a path in them is the
+absolute one in the snapshot.
 
-The target must be empty or absent, unless --overwrite says what may happen to what is there:
-always makes everything equal and rewrites only what differs; if-changed believes that files of
-the same size and time are equal; if-newer leaves what is newer than the snapshot; never only
-adds what is missing. Nothing outside of the target is ever touched.
+The target must be empty or absent, and a single file must be missing in it, unless --overwrite
+says what may happen to what is there: always makes everything equal and rewrites only what
+differs; if-changed believes that files of the same size and time are equal; if-newer leaves what
+is newer than the snapshot; never only adds what is missing. Nothing outside of the target is ever
+touched. --delete also removes what the snapshot lacks, hence what the backup left out too, unless
+--exclude names it; look at it with --dry-run first.
+
+A restore that was interrupted is continued by the same command with --overwrite if-changed.
 
 Owners are restored by number. Without the right to set them, and for other properties that the
 target cannot hold, the entries are reported and the exit code is 3; it is 13 if the repository
@@ -47,7 +60,8 @@ could not deliver a file.
 Examples:
   holdfast restore latest --target /tmp/out
   holdfast restore latest:/home/anna --target ~/anna-before --include '*.odt'
-  holdfast restore 3f2a --target / --overwrite if-changed --dry-run
+  holdfast restore latest:/home/anna/letter.odt --in-place --overwrite always
+  holdfast restore 3f2a --in-place --overwrite if-changed --delete --dry-run
 """
 
 
@@ -56,9 +70,11 @@ Examples:
 @click.option(
     "--target",
     "-t",
-    required=True,
     metavar="DIR",
     help="Directory to restore into; made if absent.",
+)
+@click.option(
+    "--in-place", is_flag=True, help="Restore to the paths that the snapshot has, instead of DIR."
 )
 @click.option("--include", "-i", multiple=True, metavar="PATTERN", help="Restore only what fits.")
 @click.option(
@@ -85,6 +101,13 @@ Examples:
 def command(app: App, /, name: str, wanted: SnapshotFilter, **given: Any) -> int:
     """Restore one node of one snapshot."""
     snapshot_name, path = split_name(name)
+    if bool(given["target"]) == given["in_place"]:
+        raise ConfigurationError(
+            "it is not said where to restore to"
+            if not given["target"]
+            else "two targets are named",
+            "give --target DIR, or --in-place for the original paths",
+        )
     dry_run: bool = given["dry_run"]
     with (
         open_repository(app.settings) as repository,
@@ -93,28 +116,89 @@ def command(app: App, /, name: str, wanted: SnapshotFilter, **given: Any) -> int
         snapshot = resolve(repository.load_view().snapshots, snapshot_name, wanted)
         with BlobReader(repository) as reader:
             node = find_node(reader, snapshot.root, path, snapshot=snapshot.id)
-            result = restore(
-                reader,
-                node,
-                _make_options(given, snapshot.raw_paths, _action_listener(app, progress, dry_run)),
-                path=path,
-                hash_data=repository.keys.data_hash(),
-                clock=repository.clock,
-                progress=progress,
-            )
+            parents: list[Node] = []
+            if given["in_place"]:
+                _check_host(snapshot, wanted)
+                given["target"] = os.fsdecode(_original_place(node, path))
+                parents = _nodes_above(reader, snapshot, os.fsencode(given["target"]))
+            listener = _action_listener(app, progress, dry_run)
+            with _telling_how_to_go_on(app, dry_run=dry_run):
+                result = restore(
+                    reader,
+                    node,
+                    _make_options(app, given, snapshot.raw_paths, parents, listener),
+                    path=path,
+                    hash_data=repository.keys.data_hash(),
+                    clock=repository.clock,
+                    progress=progress,
+                )
     _show(app, result, snapshot.id, given["target"], dry_run=dry_run)
     if result.damaged:
         return ExitCode.DAMAGED
     return ExitCode.FINDINGS if result.findings else ExitCode.SUCCESS
 
 
+@contextmanager
+def _telling_how_to_go_on(app: App, *, dry_run: bool) -> Iterator[None]:
+    """Say what to do about a restore that was interrupted or whose storage failed."""
+    try:
+        yield
+    except (KeyboardInterrupt, BackendError):
+        if not dry_run:
+            app.output.warn(
+                "the restore is not complete; the same command with --overwrite if-changed "
+                "goes on where it was"
+            )
+        raise
+
+
+def _check_host(snapshot: Snapshot, wanted: SnapshotFilter) -> None:
+    """Refuse to write another machine's files over this one's, unless it was named."""
+    here = host_name()
+    if snapshot.host != here and snapshot.host not in wanted.hosts:
+        raise ConfigurationError(
+            f"snapshot {short_id(snapshot.id)} is of the host {printable(snapshot.host)}, and "
+            f"this is {printable(here)}",
+            f"add --host {printable(snapshot.host)} if it shall be restored over this one's files",
+        )
+
+
+def _original_place(node: Node, path: bytes) -> bytes:
+    """Return the target that brings a node back to its own path."""
+    return path if node.type == NodeType.DIRECTORY else os.path.dirname(path)
+
+
+def _nodes_above(reader: BlobReader, snapshot: Snapshot, directory: bytes) -> list[Node]:
+    """Return the nodes of a directory of the snapshot and of those above it but "/"."""
+    names = [name for name in directory.split(b"/") if name]
+    return [
+        find_node(reader, snapshot.root, b"/" + b"/".join(names[:depth]), snapshot=snapshot.id)
+        for depth in range(1, len(names) + 1)
+    ]
+
+
+def _own_paths(settings: Settings) -> list[bytes]:
+    """Return what this program needs itself; a restore over it would end in the middle."""
+    paths = [settings.cache_dir]
+    if settings.secret is not None and settings.secret.kind in _FILES:
+        paths.append(settings.secret.value)
+    if settings.repository is not None:
+        location = parse_location(settings.repository)
+        paths.append(location.path if location.scheme == "file" else None)
+    return [os.fsencode(path) for path in paths if path]
+
+
 def _make_options(
+    app: App,
     given: dict[str, Any],
     sources: Sequence[bytes],
+    parents: Sequence[Node],
     on_action: Callable[[RestoreAction], None] | None,
 ) -> RestoreOptions:
     return RestoreOptions(
         target=os.fsencode(os.path.abspath(given["target"])),
+        parents=parents,
+        protected=_own_paths(app.settings),
         overwrite=Overwrite(given["overwrite"]) if given["overwrite"] else None,
         delete=given["delete"],
         sources=sources,

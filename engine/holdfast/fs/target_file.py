@@ -3,30 +3,43 @@
 A file of one blob, as nearly all are, is opened, written, given its metadata and closed in one
 go. Others are written at random offsets as their blobs come. In both cases the modification time
 is set after the last byte, so that an interrupted restore, continued with "if-changed", takes no
-unfinished file for a finished one; whatever is unfinished at the end of a run is removed.
+unfinished file for a finished one.
 
-Rewriting an existing file in place cannot be made safe against a crash: until the last byte the
-file is a mixture of old and new, recognisable only by its modification time.
+A file that replaces another gets the name when it is complete. Rewriting an existing file in
+place cannot be made safe against a crash: until the last byte the file is a mixture of old and
+new, recognisable only by its modification time and by nobody but its owner being let in. If the
+run ends early it stays, since the next one completes it; removing it would lose both.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from holdfast.format.node import Node
 from holdfast.fs.target_metadata import apply_to_fd
+from holdfast.fs.target_rewrite import (
+    READ_FLAGS,
+    Identity,
+    clear_spans,
+    identity_of,
+    open_for_rewriting,
+    reopen,
+)
+from holdfast.fs.target_swap import swap_in, temporary_name, unlink_quietly
 from holdfast.fs.target_tree import TargetDirectory, TargetTree
 from holdfast.hashing import Bytes
 
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_REOPEN_FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _MAX_OPEN_FILES: Final = 64
+_WORTH_KEEPING: Final = 64 << 20
+"""Bytes of a new file that are not thrown away when the run ends early."""
+_UNFINISHED: Final = (
+    "unfinished: the same restore with --overwrite if-changed completes it and keeps what is there"
+)
 _ZEROS: Final = bytes(1 << 20)
 
 _open = os.open
@@ -64,7 +77,7 @@ def write_plain(dir_fd: int, node: Node, data: bytes) -> None:
         _utime(fd, ns=(mtime_ns, mtime_ns))
     except BaseException:
         _close(fd)
-        _unlink_quietly(name, dir_fd)
+        unlink_quietly(name, dir_fd)
         raise
     _close(fd)
 
@@ -99,7 +112,7 @@ def write_whole(tree: TargetTree, directory: TargetDirectory, node: Node, data: 
             _finish_new(tree, directory, node, fd)
     except BaseException:
         _close(fd)
-        _unlink_quietly(name, dir_fd)
+        unlink_quietly(name, dir_fd)
         raise
     _close(fd)
 
@@ -107,7 +120,7 @@ def write_whole(tree: TargetTree, directory: TargetDirectory, node: Node, data: 
 class TargetFile:
     """A file whose content comes in pieces, in any order.
 
-    New files are created at the first piece. `replace` removes what has the name just before.
+    New files are created at the first piece, one that replaces another under a temporary name.
     An existing file that is rewritten is closed to others at the first piece.
     """
 
@@ -115,12 +128,16 @@ class TargetFile:
         "directory",
         "failed",
         "fd",
+        "holes",
+        "identity",
+        "name",
         "node",
         "open_places",
         "replace",
         "rewrite",
         "sealed",
         "started",
+        "written",
     )
 
     def __init__(
@@ -130,17 +147,25 @@ class TargetFile:
         *,
         replace: bool = False,
         rewrite: bool = False,
+        identity: Identity | None = None,
     ) -> None:
         """Describe the file; nothing is touched.
 
         Args:
             directory: where it is.
             node: what it shall be.
-            replace: whether an existing entry of that name is removed first.
+            replace: whether an existing entry of that name gives way when the file is complete.
             rewrite: whether an existing regular file is written to in place.
+            identity: the file to rewrite, as it was when it was compared; None if any will do.
         """
         self.directory = directory
         self.node = node
+        self.name = temporary_name() if replace else node.name
+        """Its name until it is complete."""
+        self.identity = identity
+        self.holes: Sequence[tuple[int, int]] = ()
+        """(offset, length) of holes that hold data in the file that is rewritten."""
+        self.written = 0
         self.failed = False
         self.open_places = 0
         """Pieces that are planned and not yet written; the owner's bookkeeping."""
@@ -180,6 +205,7 @@ class FileWriter:
             written = os.pwrite(fd, view, offset)
             view = view[written:]
             offset += written
+        file.written += len(data)
 
     def finish(self, file: TargetFile) -> None:
         """Set size and metadata of a file whose pieces are all written, and close it.
@@ -192,15 +218,21 @@ class FileWriter:
             fd = self._open(file)
         # Sets the end of a hole at the end, and cuts off what a longer old file had.
         os.ftruncate(fd, file.node.size)
+        clear_spans(fd, file.holes)
         if file.rewrite:
             apply_to_fd(fd, file.node, file.path, self._tree.problems, found=os.fstat(fd))
         else:
             _finish_new(self._tree, file.directory, file.node, fd)
         self._close(file)
+        if file.replace:
+            swap_in(file.name, file.node.name, self._tree.open(file.directory))
         self._unfinished.discard(file)
 
     def abandon(self, file: TargetFile) -> None:
-        """Remove a file that cannot be completed, if any of it was written."""
+        """Remove a file that cannot be completed, if any of it was written.
+
+        What it was to replace stays; what it was to rewrite is a mixture by now, and goes.
+        """
         file.failed = True
         self._close(file)
         self._unfinished.discard(file)
@@ -209,24 +241,37 @@ class FileWriter:
                 dir_fd = self._tree.open(file.directory)
             except OSError:
                 return  # its directory is gone, and so is the file
-            _unlink_quietly(file.node.name, dir_fd)
+            self._remove(file, dir_fd)
 
     def abandon_all(self) -> None:
-        """Remove all unfinished files: the run ends early."""
+        """The run ends early: remove unfinished files, except where that would lose much."""
         for file in list(self._unfinished):
-            self.abandon(file)
+            if file.rewrite or (file.written >= _WORTH_KEEPING and not file.replace):
+                self._close(file)
+                self._unfinished.discard(file)
+                self._tree.problems.add(file.path, _UNFINISHED)
+            else:
+                self.abandon(file)
+
+    def _remove(self, file: TargetFile, dir_fd: int) -> None:
+        try:
+            found = os.stat(file.name, dir_fd=dir_fd, follow_symlinks=False)
+        except OSError:
+            return  # gone already
+        if stat.S_ISREG(found.st_mode) and identity_of(found) == file.identity:
+            unlink_quietly(file.name, dir_fd)
 
     def _open(self, file: TargetFile) -> int:
         dir_fd = self._tree.open(file.directory)
-        name = file.node.name
+        name = file.name
         if file.started:
-            fd = os.open(name, _REOPEN_FLAGS, dir_fd=dir_fd)
+            fd = reopen(name, dir_fd, file.identity)
         elif file.rewrite:
-            fd = _open_for_rewriting(name, dir_fd)
+            fd = open_for_rewriting(name, dir_fd, file.identity)
         else:
-            if file.replace:
-                _unlink_if_there(name, dir_fd)
             fd = os.open(name, CREATE_FLAGS, 0o600, dir_fd=dir_fd)
+        if not file.started:
+            file.identity = identity_of(os.fstat(fd))
         file.fd = fd
         file.started = True
         self._unfinished.add(file)
@@ -250,9 +295,9 @@ def open_existing(tree: TargetTree, directory: TargetDirectory, name: bytes) -> 
     """
     dir_fd = tree.open(directory)
     try:
-        return os.open(name, _READ_FLAGS | getattr(os, "O_NOATIME", 0), dir_fd=dir_fd)
+        return os.open(name, READ_FLAGS | getattr(os, "O_NOATIME", 0), dir_fd=dir_fd)
     except PermissionError:
-        return os.open(name, _READ_FLAGS, dir_fd=dir_fd)  # O_NOATIME is the owner's right
+        return os.open(name, READ_FLAGS, dir_fd=dir_fd)  # O_NOATIME is the owner's right
 
 
 def read_at(fd: int, offset: int, length: int) -> bytes:
@@ -308,35 +353,8 @@ def _finish_new(tree: TargetTree, directory: TargetDirectory, node: Node, fd: in
         apply_to_fd(fd, node, path, tree.problems)
 
 
-def _open_for_rewriting(name: bytes, dir_fd: int) -> int:
-    """Open an existing file for writing and keep others from opening it meanwhile."""
-    reading = os.open(name, _READ_FLAGS, dir_fd=dir_fd)
-    try:
-        found = os.fstat(reading)
-        if not stat.S_ISREG(found.st_mode):
-            raise FileExistsError(errno.EEXIST, "it is no regular file any more")
-        os.fchmod(reading, 0o600)
-        return os.open(name, _REOPEN_FLAGS, dir_fd=dir_fd)
-    finally:
-        os.close(reading)
-
-
 def _write_all(fd: int, view: memoryview, offset: int) -> None:
     while len(view):
         written = os.pwrite(fd, view, offset)
         view = view[written:]
         offset += written
-
-
-def _unlink_if_there(name: bytes, dir_fd: int) -> None:
-    try:
-        os.unlink(name, dir_fd=dir_fd)
-    except FileNotFoundError:
-        pass
-
-
-def _unlink_quietly(name: bytes, dir_fd: int) -> None:
-    try:
-        os.unlink(name, dir_fd=dir_fd)
-    except OSError:
-        pass  # gone already

@@ -19,6 +19,7 @@ from holdfast.fs.target_problems import TargetProblems
 
 _OWNER: Final = "owner not restored: operation not permitted; run as root to restore owners"
 _PATH_ONLY: Final = getattr(os, "O_PATH", 0)
+_ACCESS_ACL: Final = "system.posix_acl_access"
 _CAPABILITY: Final = "security.capability"
 
 
@@ -66,12 +67,12 @@ def apply_to_fd(
 
 
 def apply_to_entry(
-    dir_fd: int, node: Node, path: bytes, problems: TargetProblems, *, existing: bool
+    place: tuple[int, bytes], node: Node, path: bytes, problems: TargetProblems, *, existing: bool
 ) -> None:
-    """Give a symbolic link, fifo, socket or device, named by its node, its metadata.
+    """Give a symbolic link, fifo, socket or device its metadata.
 
     Args:
-        dir_fd: its directory.
+        place: its directory and its name there, which may be a temporary one.
         node: what it shall be.
         path: its name in findings.
         problems: where to report what cannot be set.
@@ -80,16 +81,13 @@ def apply_to_entry(
     Raises:
         OSError: mode or times cannot be set.
     """
-    name = node.name
+    dir_fd, name = place
     mode = node.mode
-    if not _set_owner_at(dir_fd, node, path, problems):
+    if not _set_owner_at(place, node, path, problems):
         mode &= ~0o6000
     extra = node.extra or NO_EXTRA
     if extra.xattrs or existing:
-        # No system call takes a directory descriptor for attributes; through /proc the kernel
-        # still resolves the name in just that directory.
-        place = b"/proc/self/fd/%d/%s" % (dir_fd, name)
-        _set_xattrs(place, extra.xattrs, path, problems, clean=not existing)
+        _set_xattrs(path_of(dir_fd, name), extra.xattrs, path, problems, clean=not existing)
     if node.type != NodeType.SYMLINK:
         fd = os.open(name, _PATH_ONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
         try:
@@ -98,6 +96,51 @@ def apply_to_entry(
         finally:
             os.close(fd)
     os.utime(name, ns=_times(node), dir_fd=dir_fd, follow_symlinks=False)
+
+
+def has_metadata(target: int | bytes, node: Node, found: os.stat_result) -> bool:
+    """Tell whether an existing entry has the metadata of its node, as far as it could be set.
+
+    Args:
+        target: the entry, open for reading, or a path that leads to just it.
+        node: what it shall be.
+        found: its state.
+    """
+    mode = node.mode
+    if (found.st_uid, found.st_gid) != (node.uid, node.gid):
+        if os.geteuid() == 0:
+            return False
+        mode &= ~0o6000
+    if found.st_mtime_ns != node.mtime_ns:
+        return False
+    if not stat.S_ISLNK(found.st_mode) and stat.S_IMODE(found.st_mode) != mode:
+        return False
+    extra = node.extra or NO_EXTRA
+    current = {os.fsencode(name): value for name, value in _read_xattrs(target).items()}
+    wanted = dict(extra.xattrs)
+    return wanted == {
+        name: value
+        for name, value in current.items()
+        if name in wanted or not _belongs_to_system(os.fsdecode(name))
+    }
+
+
+def has_other_acl(fd: int, node: Node) -> bool:
+    """Tell whether an ACL of an open file may admit somebody whom its node's does not."""
+    try:
+        found = os.getxattr(fd, _ACCESS_ACL)
+    except OSError:
+        return False  # it has none
+    extra = node.extra or NO_EXTRA
+    return found != dict(extra.xattrs).get(os.fsencode(_ACCESS_ACL))
+
+
+def path_of(dir_fd: int, name: bytes) -> bytes:
+    """Return a path to an entry for calls that take no directory descriptor.
+
+    Through /proc the kernel still resolves the name in just that directory.
+    """
+    return b"/proc/self/fd/%d/%s" % (dir_fd, name)
 
 
 def _times(node: Node) -> tuple[int, int]:
@@ -121,8 +164,10 @@ def _set_owner(fd: int, node: Node, path: bytes, problems: TargetProblems) -> bo
     return True
 
 
-def _set_owner_at(dir_fd: int, node: Node, path: bytes, problems: TargetProblems) -> bool:
-    name = node.name
+def _set_owner_at(
+    place: tuple[int, bytes], node: Node, path: bytes, problems: TargetProblems
+) -> bool:
+    dir_fd, name = place
     try:
         os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
     except PermissionError:

@@ -14,17 +14,21 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from holdfast.closing import Closing
 from holdfast.errors import TargetError
 from holdfast.fs.source import describe, display
 from holdfast.fs.target_problems import EntryError, TargetProblems
+from holdfast.fs.target_rewrite import Identity, identity_of, unlock
+from holdfast.fs.target_swap import unlink_quietly
 
 MAX_OPEN: Final = 256
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEFAULT_ACL: Final = "system.posix_acl_default"
 _ACCESS_ACL: Final = "system.posix_acl_access"
+_MOUNTED: Final = "not deleted: another file system, or another directory, is mounted there"
 
 
 class TargetDirectory:
@@ -40,6 +44,8 @@ class TargetDirectory:
         "new_gid",
         "parent",
         "path",
+        "replaces",
+        "unlock",
     )
 
     def __init__(self, parent: TargetDirectory | None, name: bytes, path: bytes) -> None:
@@ -63,13 +69,17 @@ class TargetDirectory:
         """Group of files created here without a word; -1 if that is not certain."""
         self.inherits_acl = False
         """A default ACL gives everything created here attributes that no snapshot holds."""
+        self.replaces = False
+        """When it is made, an entry that is no directory gives way to it."""
+        self.unlock = False
+        """It may be given its owner's rights if it cannot be opened without."""
 
     def child(self, name: bytes) -> TargetDirectory:
         """Describe a directory in this one."""
         return TargetDirectory(self, name, self.path + b"/" + name)
 
 
-class TargetTree:
+class TargetTree(Closing):
     """The target directory and the open descriptors below it. One thread; a context manager."""
 
     def __init__(self, location: bytes, problems: TargetProblems) -> None:
@@ -81,19 +91,33 @@ class TargetTree:
         self._gid = os.getegid()
         self.masked_bits = 0o7000 | _umask()
         """Mode bits that a new file lacks even if asked for."""
+        self.protected: frozenset[Identity] = frozenset()
+        """What nothing at or below is changed of."""
         self._open: deque[TargetDirectory] = deque()
         self.on_close: Callable[[], None] = do_nothing
         """Called before descriptors of directories are closed: who uses them must finish."""
 
-    def __enter__(self) -> TargetTree:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close all directories; harmless if repeated."""
         for directory in (*self._open, self.root):
             if directory.fd >= 0:
                 os.close(directory.fd)
                 directory.fd = -1
         self._open.clear()
+
+    def protect(self, paths: Iterable[bytes]) -> None:
+        """Leave alone what is at these paths now; those that are not there do not matter."""
+        identities = set()
+        for path in paths:
+            try:
+                identities.add(identity_of(os.stat(path)))
+            except OSError:
+                continue
+        self.protected = frozenset(identities)
+
+    def is_protected(self, found: os.stat_result) -> bool:
+        """Tell whether an entry, of which lstat says `found`, must be left alone."""
+        return bool(self.protected) and identity_of(found) in self.protected
 
     def look(self) -> bool:
         """Open the target if it exists and tell whether it does.
@@ -112,21 +136,31 @@ class TargetTree:
         self._note_inheritance(root)
         return True
 
-    def prepare(self) -> None:
+    def prepare(self) -> list[bytes]:
         """Make the target, with mode 0700, and the directories above it that are missing.
+
+        Returns:
+            The paths that were made, the outermost first.
 
         Raises:
             TargetError: that is not possible.
         """
+        missing: list[bytes] = []
         if self.root.exists:
-            return
+            return missing
+        path = os.path.abspath(self.location)
+        while not os.path.lexists(path):
+            missing.insert(0, path)
+            path = os.path.dirname(path)
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(self.location)), exist_ok=True)
-            os.mkdir(self.location, 0o700)
+            for path in missing:
+                os.mkdir(path, 0o700 if path is missing[-1] else 0o777)
         except OSError as error:
             raise TargetError(display(self.location), describe(error)) from error
-        self.look()
+        if not missing or not self.look():
+            raise TargetError(display(self.location), "it is a symbolic link that leads nowhere")
         self.root.fresh = True
+        return missing
 
     def open(self, directory: TargetDirectory) -> int:
         """Return a directory's descriptor, making what does not exist.
@@ -180,19 +214,23 @@ class TargetTree:
                 True for stays, and so do the directories above.
 
         Returns:
-            How many entries were removed. Nothing on other file systems is.
+            How many entries were removed. Nothing on other file systems is, nothing protected.
 
         Raises:
             OSError: the entry cannot be removed.
         """
         found = self.stat(directory, name)
+        if self.is_protected(found):
+            return 0
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(name, dir_fd=self.open(directory))
             return 1
-        device = found.st_dev
         removed = 0
         top = self._existing_child(directory, name)
-        stack = [(top, iter(self.names(top)))]
+        if self.is_mount_point(top):
+            self.problems.tally(_MOUNTED, top.path)
+            return 0
+        stack = [(top, iter(self._names_to_remove(top)))]
         while stack:
             current, names = stack[-1]
             inner = next(names, None)
@@ -202,15 +240,47 @@ class TargetTree:
                 continue
             entry = self.stat(current, inner)
             is_directory = stat.S_ISDIR(entry.st_mode)
-            if keep is not None and keep(current.path + b"/" + inner, is_directory):
+            if self.is_protected(entry) or (
+                keep is not None and keep(current.path + b"/" + inner, is_directory)
+            ):
                 continue
             if not is_directory:
                 os.unlink(inner, dir_fd=self.open(current))
                 removed += 1
-            elif entry.st_dev == device:
-                below = self._existing_child(current, inner)
-                stack.append((below, iter(self.names(below))))
+                continue
+            below = self._existing_child(current, inner)
+            if self.is_mount_point(below):
+                self.problems.tally(_MOUNTED, below.path)
+            else:
+                stack.append((below, iter(self._names_to_remove(below))))
         return removed
+
+    def is_mount_point(self, directory: TargetDirectory) -> bool:
+        """Tell whether something is mounted on a directory below the target.
+
+        That is a file system, or by a bind mount another directory of the same one.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        parent = directory.parent
+        if parent is None:
+            return False
+        inside = _mount_of(self.open(directory))
+        return inside != _mount_of(self.open(parent))
+
+    def can_replace(self, directory: TargetDirectory, fd: int) -> bool:
+        """Tell whether a new file can take the name of one in a directory that is open as `fd`.
+
+        Not where its user may write to the file alone, and not if the file itself is mounted.
+        """
+        dir_fd = self.open(directory)
+        may_write = os.access(b".", os.W_OK, dir_fd=dir_fd, effective_ids=True)
+        return may_write and _mount_of(dir_fd) == _mount_of(fd)
+
+    def remove_leftover(self, directory: TargetDirectory, name: bytes) -> None:
+        """Remove what a restore that was killed has left under a temporary name."""
+        unlink_quietly(name, self.open(directory))
 
     def clear_inherited(self, fd: int, *, is_directory: bool) -> None:
         """Remove the ACLs that a new entry got from its directory's default ACL."""
@@ -223,7 +293,12 @@ class TargetTree:
     def _existing_child(self, directory: TargetDirectory, name: bytes) -> TargetDirectory:
         child = directory.child(name)
         child.exists = True
+        child.unlock = True
         return child
+
+    def _names_to_remove(self, directory: TargetDirectory) -> set[bytes]:
+        self.make_writable(directory)
+        return self.names(directory)
 
     def _remove_directory(self, directory: TargetDirectory) -> int:
         """Remove a directory unless something in it was kept; return how many are gone."""
@@ -240,8 +315,16 @@ class TargetTree:
     def _open_one(self, parent_fd: int, directory: TargetDirectory) -> int:
         made = not directory.exists
         if made:
+            if directory.replaces:
+                unlink_quietly(directory.name, parent_fd)
             os.mkdir(directory.name, 0o700, dir_fd=parent_fd)
-        fd = os.open(directory.name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+        try:
+            fd = os.open(directory.name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+        except PermissionError:
+            if not directory.unlock:
+                raise
+            unlock(directory.name, parent_fd, 0o700)
+            fd = os.open(directory.name, DIRECTORY_FLAGS, dir_fd=parent_fd)
         directory.fd = fd
         directory.exists = True
         if made:
@@ -287,6 +370,17 @@ class TargetTree:
 
 def do_nothing() -> None:
     """Nobody else uses the descriptors."""
+
+
+def _mount_of(fd: int) -> tuple[int, bytes]:
+    """Return the file system's device and the id of the mount that a descriptor was opened in."""
+    mount = b""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
+            mount = next((line for line in info if line.startswith(b"mnt_id:")), b"")
+    except OSError:
+        pass  # a system without /proc; bind mounts are not told then
+    return os.fstat(fd).st_dev, mount
 
 
 def _umask() -> int:

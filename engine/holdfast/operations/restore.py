@@ -4,23 +4,28 @@ The walk decides (`restore_plan`), a sink carries out (`restore_apply`), content
 (`restore_content`). Files get their modification time after their content and directories after
 everything in them, so that an interrupted restore is continued with `Overwrite.IF_CHANGED`.
 
+Only what differs is written, in place where nobody else can notice: a file with further names, a
+program, or one that others may read who shall not is replaced by a new one. Each name has either
+the old entry or the new one at any moment, except for files that are rewritten in place.
+
 A file whose content the repository cannot deliver is left out, or removed if it was begun, and
 reported: under its final name a file is never silently wrong.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Final
 
 from holdfast.clock import Clock
-from holdfast.errors import ConfigurationError, TargetNotEmptyError
+from holdfast.errors import ConfigurationError, TargetError, TargetNotEmptyError
 from holdfast.format.node import Node, NodeType
 from holdfast.fs.source import display
 from holdfast.fs.target_problems import TargetProblems
 from holdfast.fs.target_tree import TargetTree
 from holdfast.hashing import KeyedHash
-from holdfast.operations.restore_apply import ApplySink, DryRunSink
+from holdfast.operations.restore_apply import ApplySink, DryRunSink, finish_parents
 from holdfast.operations.restore_content import ContentWindow
 from holdfast.operations.restore_plan import RestoreWalk
 from holdfast.operations.restore_types import (
@@ -76,26 +81,26 @@ def restore(
         `damaged` tells how many of them are the repository's fault.
 
     Raises:
-        ConfigurationError: no target was named.
+        ConfigurationError: no target was named, or options contradict each other.
         TargetNotEmptyError: the target has entries and `overwrite` is None.
-        TargetError: the target cannot be made or read, or its file system is full; what was
-            unfinished is removed then.
+        TargetError: the target cannot be made or read, or its file system is full. What was
+            unfinished is removed then, unless much would be lost with it; a finding tells.
         BackendError: the storage failed; likewise.
     """
-    if not options.target:
-        raise ConfigurationError("no directory to restore to was named")
+    _check(options)
     started = clock.monotonic_s()
     counts = RestoreCounts()
     problems = TargetProblems(options.target, progress.finding)
     progress.begin("restore")
     try:
         with TargetTree(options.target, problems) as tree:
-            _look_at_target(tree, options)
+            tree.protect(options.protected)
+            _look_at_target(tree, node, options)
             if options.dry_run:
                 preview = DryRunSink(tree, source, hash_data, counts)
                 _walk(RestoreWalk(tree, source, preview, options, counts), node, path)
             else:
-                tree.prepare()
+                made = tree.prepare()
                 ticker = _Ticker(counts, clock, progress)
                 window = ContentWindow(
                     tree, source, hash_data, counts, verify=options.verify, on_tick=ticker.tick
@@ -103,12 +108,13 @@ def restore(
                 sink = ApplySink(tree, window, options, counts)
                 try:
                     _walk(RestoreWalk(tree, source, sink, options, counts), node, path)
-                    window.flush()
+                    sink.finish()
                 except BaseException:
                     window.abandon()
                     raise
                 finally:
                     window.close()
+                finish_parents(made, options.parents, problems)
                 ticker.tick(final=True)
         problems.report_tallies()
     finally:
@@ -117,9 +123,29 @@ def restore(
     return RestoreResult(**asdict(counts), findings=problems.findings, seconds=seconds)
 
 
-def _look_at_target(tree: TargetTree, options: RestoreOptions) -> None:
-    if tree.look() and options.overwrite is None and tree.names(tree.root):
-        raise TargetNotEmptyError(display(options.target), "it is not empty")
+def _check(options: RestoreOptions) -> None:
+    if not options.target:
+        raise ConfigurationError("no directory to restore to was named")
+    if options.delete and options.overwrite in (Overwrite.NEVER, Overwrite.IF_NEWER):
+        raise ConfigurationError(
+            f"--delete would remove what --overwrite {options.overwrite} promises to leave alone",
+            "delete with --overwrite always or if-changed",
+        )
+
+
+def _look_at_target(tree: TargetTree, node: Node, options: RestoreOptions) -> None:
+    if not tree.look() or options.overwrite is not None:
+        return
+    names = tree.names(tree.root)
+    if node.type == NodeType.DIRECTORY:
+        if names:
+            raise TargetNotEmptyError(display(options.target), "it is not empty")
+    elif node.name in names:
+        raise TargetError(
+            display(os.path.join(options.target, node.name)),
+            "it exists; say with --overwrite always, if-changed, if-newer or never "
+            "what may happen to it, or choose another target",
+        )
 
 
 def _walk(walk: RestoreWalk, node: Node, path: bytes) -> None:

@@ -22,8 +22,9 @@ from holdfast.fs.target_file import (
     reads_as_zeros,
     write_whole,
 )
-from holdfast.fs.target_metadata import apply_to_fd
+from holdfast.fs.target_metadata import apply_to_fd, has_metadata, has_other_acl
 from holdfast.fs.target_problems import EntryError
+from holdfast.fs.target_rewrite import holds_code, identity_of, is_running
 from holdfast.fs.target_tree import TargetDirectory, TargetTree
 from holdfast.hashing import Bytes, KeyedHash
 from holdfast.ids import BLOB_ID_LENGTH, BlobId
@@ -85,10 +86,7 @@ class ContentWindow:
     def add_new(self, directory: TargetDirectory, node: Node) -> None:
         """Take a file whose name is free."""
         content = node.content
-        extra = node.extra
-        if len(content) == BLOB_ID_LENGTH and (
-            extra is None or (not extra.holes and not extra.depth)
-        ):
+        if _is_one_blob(node):
             self._whole.setdefault(BlobId(content), []).append((directory, node))
             self._files += 1
             self._bytes += node.size
@@ -100,7 +98,7 @@ class ContentWindow:
             self._add_pieces(TargetFile(directory, node))
 
     def add_replacement(self, directory: TargetDirectory, node: Node) -> None:
-        """Take a file that replaces whatever has its name, once its first bytes are at hand."""
+        """Take a file that replaces whatever has its name, once all of it is at hand."""
         self._add_pieces(TargetFile(directory, node, replace=True))
 
     def add_rewrite(self, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
@@ -117,6 +115,21 @@ class ContentWindow:
             self._problems.meet(directory.path + b"/" + node.name, error)
         finally:
             os.close(fd)
+
+    def keep(self, fd: int, directory: TargetDirectory, node: Node) -> None:
+        """Take an existing file, open as `fd`, with the right content; make its metadata equal.
+
+        With further names, which would change too, it is replaced unless it is equal already.
+
+        Raises:
+            OSError: mode or times cannot be set.
+        """
+        found = os.fstat(fd)
+        if found.st_nlink > 1 and not has_metadata(fd, node, found):
+            self.add_replacement(directory, node)
+            return
+        apply_to_fd(fd, node, directory.path + b"/" + node.name, self._problems, found=found)
+        self._counts.unchanged += 1
 
     def after_content(self, action: Callable[[], None]) -> None:
         """Do something when all files taken so far are complete: links, directories."""
@@ -221,8 +234,8 @@ class ContentWindow:
         try:
             self._writer.write_at(file, data, offset)
         except EntryError as error:
+            self._failed(file.directory, file.node, error)  # raises if all is over: it may stay
             self._writer.abandon(file)
-            self._failed(file.directory, file.node, error)
             return
         self._counts.bytes_written += len(data)
         file.open_places -= 1
@@ -244,19 +257,22 @@ class ContentWindow:
         self, fd: int, directory: TargetDirectory, node: Node, found: os.stat_result
     ) -> None:
         """Plan the pieces that differ in an existing file that is open as `fd`."""
-        if not reads_as_zeros(fd, iter_holes(node)) or not may_rewrite_in_place(node, found):
-            if self._equals(fd, node, found):
-                self._keep(fd, directory, node, found)
-            else:
-                self.add_replacement(directory, node)
+        file = TargetFile(directory, node, rewrite=True, identity=identity_of(found))
+        if not reads_as_zeros(fd, iter_holes(node)):
+            file.holes = list(iter_holes(node))
+        differs = found.st_size != node.size or bool(file.holes)
+        if differs and self._must_be_replaced(fd, directory, node, found):
+            self.add_replacement(directory, node)
             return
-        file = TargetFile(directory, node, rewrite=True)
-        differs = found.st_size != node.size
         try:
             for offset, length, blob_id in iter_spans(node, self._source):
-                if self._hash(read_at(fd, offset, length)) != blob_id:
-                    differs = True
-                    self._place(file, offset, length, blob_id)
+                if self._hash(read_at(fd, offset, length)) == blob_id:
+                    continue
+                if not differs and self._must_be_replaced(fd, directory, node, found):
+                    self.add_replacement(directory, node)
+                    return
+                differs = True
+                self._place(file, offset, length, blob_id)
         except IntegrityError as error:
             self._writer.abandon(file)
             self._damaged(directory, node, error)
@@ -268,12 +284,21 @@ class ContentWindow:
         if differs:
             self._seal(file)
         else:
-            self._keep(fd, directory, node, found)
+            self.keep(fd, directory, node)
 
-    def _keep(self, fd: int, directory: TargetDirectory, node: Node, found: os.stat_result) -> None:
-        """Leave the content of an existing file and make its metadata equal."""
-        apply_to_fd(fd, node, directory.path + b"/" + node.name, self._problems, found=found)
-        self._counts.unchanged += 1
+    def _must_be_replaced(
+        self, fd: int, directory: TargetDirectory, node: Node, found: os.stat_result
+    ) -> bool:
+        """Tell whether a file that differs cannot be changed where it is.
+
+        Others would see it change, its users would crash, or the kernel forbids it. A file of one
+        blob is written as a whole anyhow, and so that it is never seen half written.
+        """
+        if _is_one_blob(node) and self._tree.can_replace(directory, fd):
+            return True
+        if not may_rewrite_in_place(node, found) or holds_code(fd) or has_other_acl(fd, node):
+            return True
+        return bool(found.st_mode & 0o111) and is_running(node.name, self._tree.open(directory))
 
     def _place(self, file: TargetFile, offset: int, length: int, blob_id: BlobId) -> None:
         if file.failed:
@@ -295,8 +320,8 @@ class ContentWindow:
         try:
             self._writer.finish(file)
         except EntryError as error:
-            self._writer.abandon(file)
             self._failed(file.directory, file.node, error)
+            self._writer.abandon(file)
             return
         self._counts.files += 1
         if self._verify:
@@ -338,6 +363,13 @@ class ContentWindow:
         assert node.type == NodeType.FILE
         if node.extra is not None and node.extra.link_count > 1:
             self._failed_links.add(link_key(node))
+
+
+def _is_one_blob(node: Node) -> bool:
+    extra = node.extra
+    return len(node.content) == BLOB_ID_LENGTH and (
+        extra is None or (not extra.holes and not extra.depth)
+    )
 
 
 def content_equals(

@@ -14,6 +14,8 @@ from holdfast.errors import IntegrityError
 from holdfast.format.node import NO_EXTRA, Node, NodeType
 from holdfast.fs.source import describe
 from holdfast.fs.target_problems import EntryError
+from holdfast.fs.target_rewrite import Identity, identity_of
+from holdfast.fs.target_swap import is_temporary
 from holdfast.fs.target_tree import TargetDirectory, TargetTree
 from holdfast.operations.restore_types import (
     ActionKind,
@@ -30,6 +32,7 @@ from holdfast.policy.overwrite import Existing, decide
 _FILE = NodeType.FILE.value
 _DIRECTORY = NodeType.DIRECTORY.value
 _NOT_NAMES = frozenset((b"", b".", b".."))
+_FOREIGN = "nothing deleted: a file system is mounted here, and the snapshot has an empty directory"
 
 
 class _Frame:
@@ -41,6 +44,7 @@ class _Frame:
         "directory",
         "existing",
         "found",
+        "has_nodes",
         "node",
         "nodes",
         "selected",
@@ -68,6 +72,8 @@ class _Frame:
         self.found: os.stat_result | None = None
         """State of the directory before this run."""
         self.sets_metadata = True
+        self.has_nodes = False
+        """The snapshot has something in it."""
         self.complete = True
         """All pages could be read, so that what no node was met for is known to be lacking."""
 
@@ -90,6 +96,7 @@ class RestoreWalk:
         self._counts = counts
         self._links: dict[LinkKey, tuple[TargetDirectory, bytes]] = {}
         self._links_left: dict[LinkKey, int] = {}
+        self._claimed: set[Identity] = set()
         self._filtered = not (options.include.is_empty and options.exclude.is_empty)
 
     def restore_directory(self, node: Node, base: bytes) -> None:
@@ -135,6 +142,7 @@ class RestoreWalk:
         counts = self._counts
         quick = not self._filtered and self._options.on_action is None
         for node in frame.nodes:
+            frame.has_nodes = True
             name = node.name
             if b"/" in name or name in _NOT_NAMES:
                 self._refuse(directory, name)
@@ -190,6 +198,9 @@ class RestoreWalk:
         if directory.exists and not directory.fresh:
             frame.existing = self._tree.names(directory)
             frame.found = os.fstat(self._tree.open(directory))
+            for name in list(filter(is_temporary, frame.existing)):
+                frame.existing.discard(name)
+                self._sink.remove_leftover(directory, name)
 
     def _directory(self, parent: _Frame, node: Node, *, selected: bool) -> _Frame | None:
         directory = parent.directory.child(node.name)
@@ -200,13 +211,16 @@ class RestoreWalk:
             if node.name in parent.existing:
                 parent.existing.discard(node.name)
                 found = self._tree.stat(parent.directory, node.name)
-                kind = self._existing_directory(parent, directory, node, found, base)
+                kind = self._existing_directory(directory, node, found)
                 if kind is ActionKind.SKIP and not directory.exists:
                     self._report(kind, directory.path)
                     self._counts.skipped += 1
                     return None
             frame = self._frame(directory, node, base, selected=selected)
             if directory.exists:
+                directory.unlock = (
+                    selected and kind is not ActionKind.SKIP and not self._options.dry_run
+                )
                 self._enter_existing(frame)
         except EntryError as error:
             self._tree.problems.meet(directory.path, error)
@@ -219,22 +233,22 @@ class RestoreWalk:
         return frame
 
     def _existing_directory(
-        self,
-        parent: _Frame,
-        directory: TargetDirectory,
-        node: Node,
-        found: os.stat_result,
-        base: bytes,
+        self, directory: TargetDirectory, node: Node, found: os.stat_result
     ) -> ActionKind:
-        """Decide about a directory whose name is taken; `exists` is set if it can be used."""
+        """Decide about a directory whose name is taken; `exists` is set if it can be used.
+
+        What is in the way goes when the directory is made: never, if nothing wanted is in it.
+        """
         assert self._options.overwrite is not None
+        if self._tree.is_protected(found):
+            return ActionKind.SKIP
         verdict = decide(node, found, self._options.overwrite)
         if stat.S_ISDIR(found.st_mode):
             directory.exists = True
             return ActionKind.SKIP if verdict is Existing.LEAVE else ActionKind.UNCHANGED
         if verdict is Existing.LEAVE:
             return ActionKind.SKIP
-        self._sink.remove(parent.directory, node.name, base)
+        directory.replaces = True
         return ActionKind.REPLACE
 
     def _leave(self, frame: _Frame) -> None:
@@ -246,7 +260,11 @@ class RestoreWalk:
 
     def _delete_lacking(self, frame: _Frame) -> None:
         """Remove what the target has and the snapshot lacks, where the snapshot is complete."""
-        if not any(is_at_or_below(frame.base or b"/", path) for path in self._options.sources):
+        base = frame.base or b"/"
+        if not any(is_at_or_below(base, path) for path in self._options.sources):
+            return
+        if self._is_foreign(frame, base):
+            self._tree.problems.tally(_FOREIGN, frame.directory.path)
             return
         for name in sorted(frame.existing):
             path = frame.base + b"/" + name
@@ -256,11 +274,24 @@ class RestoreWalk:
                 self._tree.problems.add(frame.directory.path + b"/" + name, describe(error))
                 continue
             is_directory = stat.S_ISDIR(found.st_mode)
-            if self._options.exclude.excludes(path, is_directory):
+            if self._tree.is_protected(found) or self._options.exclude.excludes(path, is_directory):
                 continue
             if frame.selected or self._options.include.includes(path, is_directory):
                 self._report(ActionKind.DELETE, frame.directory.path + b"/" + name)
                 self._sink.remove(frame.directory, name, path)
+
+    def _is_foreign(self, frame: _Frame, base: bytes) -> bool:
+        """Tell whether a directory holds another file system that was never backed up.
+
+        A backup that stays on one file system records others as empty directories. What is
+        mounted there is not what the snapshot means by empty.
+        """
+        if frame.has_nodes or base in self._options.sources:
+            return False
+        try:
+            return self._tree.is_mount_point(frame.directory)
+        except OSError:
+            return True
 
     def _entry(self, frame: _Frame, node: Node) -> None:
         """Decide about an entry that is no directory."""
@@ -277,7 +308,7 @@ class RestoreWalk:
                 self._tree.problems.meet(path, error)
                 return
             verdict = decide(node, found, self._options.overwrite)
-            if verdict is Existing.LEAVE:
+            if verdict is Existing.LEAVE or self._tree.is_protected(found):
                 self._report(ActionKind.SKIP, path, node.size)
                 self._counts.skipped += 1
                 return
@@ -290,6 +321,8 @@ class RestoreWalk:
             self._report(ActionKind.CREATE if found is None else ActionKind.REPLACE, path)
             self._sink.link(directory, node, first, replace=found is not None)
             return
+        if found is not None and found.st_nlink > 1 and not self._claim(found):
+            verdict = Existing.REPLACE
         self._counts.bytes_total += node.size
         self._hand_over(directory, node, verdict, found)
 
@@ -337,7 +370,24 @@ class RestoreWalk:
             )
             return False
         self._report(ActionKind.DELETE, frame.directory.path + b"/" + node.name)
-        self._sink.remove(frame.directory, node.name, path)
+        if self._sink.remove(frame.directory, node.name, path):
+            return True
+        self._tree.problems.add(
+            frame.directory.path + b"/" + node.name,
+            "not restored: a directory is in the way, and something in it stays",
+        )
+        return False
+
+    def _claim(self, found: os.stat_result) -> bool:
+        """Tell whether this is the first name in the target of a file that has several.
+
+        Entries that are different files in the snapshot may be names of one file in the target.
+        One of them may stay; memory grows by 150 bytes for each such file.
+        """
+        identity = identity_of(found)
+        if identity in self._claimed:
+            return False
+        self._claimed.add(identity)
         return True
 
     def _first_name(

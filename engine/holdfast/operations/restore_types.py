@@ -55,13 +55,20 @@ class RestoreOptions:
 
     target: bytes
     """Directory to restore into; made if absent."""
+    parents: Sequence[Node] = ()
+    """The directories on the way from "/" to the target, as the snapshot has them; empty if the
+    target is no place of the snapshot. Those that are missing are made with their metadata."""
     overwrite: Overwrite | None = None
-    """None: the target must be empty or absent."""
+    """None: the target must be empty or absent; for a single entry, its name must be free."""
     delete: bool = False
-    """Remove what the snapshot lacks, inside of restored directories at or below `sources`."""
+    """Remove what the snapshot lacks, inside of restored directories at or below `sources`; with
+    `overwrite` ALWAYS or IF_CHANGED only."""
     sources: Sequence[bytes] = ()
     """The snapshot's own paths. Directories above them were never backed up completely, so
     nothing is deleted there; without any, nothing is deleted at all."""
+    protected: Sequence[bytes] = ()
+    """Files and directories that the restore itself needs, such as the repository: nothing at or
+    below them is changed, by whatever path they are reached."""
     dry_run: bool = False
     """Touch nothing; report what would happen."""
     verify: bool = False
@@ -157,5 +164,13 @@ class RestoreSink(Protocol):
     ) -> None:
         """Make a further name of a file."""
 
-    def remove(self, directory: TargetDirectory, name: bytes, base: bytes) -> None:
-        """Remove an entry and what is below, but nothing that is excluded."""
+    def remove(self, directory: TargetDirectory, name: bytes, base: bytes) -> bool:
+        """Remove an entry and what is below, but nothing that is excluded or mounted.
+
+        Returns:
+            Whether the name is free now. If not, a problem was reported or something excluded
+            is left.
+        """
+
+    def remove_leftover(self, directory: TargetDirectory, name: bytes) -> None:
+        """Remove the temporary entry of a restore that was killed."""

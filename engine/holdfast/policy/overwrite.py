@@ -6,17 +6,7 @@ import os
 import stat
 from enum import Enum, StrEnum
 
-from holdfast.format.node import NO_EXTRA, Node, NodeType
-
-_FORMATS = {
-    NodeType.FILE: stat.S_IFREG,
-    NodeType.DIRECTORY: stat.S_IFDIR,
-    NodeType.SYMLINK: stat.S_IFLNK,
-    NodeType.FIFO: stat.S_IFIFO,
-    NodeType.SOCKET: stat.S_IFSOCK,
-    NodeType.CHARACTER_DEVICE: stat.S_IFCHR,
-    NodeType.BLOCK_DEVICE: stat.S_IFBLK,
-}
+from holdfast.format.node import FORMATS, NO_EXTRA, Node, NodeType
 
 
 class Overwrite(StrEnum):
@@ -40,7 +30,11 @@ class Existing(Enum):
     KEEP = 2
     """The content is right or believed to be; metadata is made equal."""
     COMPARE = 3
-    """A regular file: compare the content, rewrite what differs."""
+    """A regular file: compare the content, rewrite what differs.
+
+    Both hold for an entry with several names only while nothing of it has to change: other names
+    would change with it, and may lie anywhere. If something has to, a new one takes the name.
+    """
     REPLACE = 4
     """Something else has the name: remove it and restore the entry."""
 
@@ -58,7 +52,7 @@ def decide(node: Node, found: os.stat_result, overwrite: Overwrite) -> Existing:
         return Existing.LEAVE
     if overwrite is Overwrite.IF_NEWER and node.mtime_ns <= found.st_mtime_ns:
         return Existing.LEAVE
-    if stat.S_IFMT(found.st_mode) != _FORMATS[NodeType(node.type)]:
+    if stat.S_IFMT(found.st_mode) != FORMATS[node.type]:
         return Existing.REPLACE
     extra = node.extra or NO_EXTRA
     if node.type == NodeType.FILE:
@@ -67,9 +61,6 @@ def decide(node: Node, found: os.stat_result, overwrite: Overwrite) -> Existing:
             found.st_mtime_ns,
         ):
             return Existing.KEEP
-        # Writing through a name that has others would change those too.
-        if found.st_nlink > 1 and extra.link_count == 1:
-            return Existing.REPLACE
         return Existing.COMPARE
     is_device = node.type in (NodeType.CHARACTER_DEVICE, NodeType.BLOCK_DEVICE)
     if is_device and extra.rdev != found.st_rdev:

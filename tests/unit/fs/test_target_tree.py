@@ -114,6 +114,7 @@ def test_a_file_that_becomes_a_link_while_it_is_written(
     writer.finish(files[1])
     writer.abandon(files[0])
     assert victim.read_bytes() == b"mine"
+    assert (tmp_path / "target" / "a").is_symlink()  # it is not ours to remove
     assert (tmp_path / "target" / "b").read_bytes() == b"12"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import TargetNotEmptyError
+from holdfast.errors import ConfigurationError, TargetError, TargetNotEmptyError
 from holdfast.format.node import Node, NodeExtra, NodeType
 from holdfast.operations.restore import ActionKind, Overwrite, RestoreAction
 from holdfast.operations.tree_walk import root_node
@@ -72,9 +72,27 @@ def test_nothing_is_overwritten_without_a_word(target: Path) -> None:
     place(target / "unrelated", b"x", 0)
     with pytest.raises(TargetNotEmptyError):
         run_restore(source, directory_node(source, b"", [file_node(source, b"f")]), target)
-    with pytest.raises(TargetNotEmptyError):
-        run_restore(source, file_node(source, b"f"), target, path=b"/f", dry_run=True)
     assert os.listdir(target) == ["unrelated"]
+
+
+def test_a_single_file_needs_no_word_where_it_is_missing(target: Path) -> None:
+    source = DictSource()
+    place(target / "unrelated", b"x", 0)
+    node = file_node(source, b"f", b"right")
+    assert run_restore(source, node, target, path=b"/home/f").findings == []
+    with pytest.raises(TargetError, match=f"{target}/f: it exists; .*--overwrite always"):
+        run_restore(source, node, target, path=b"/home/f", dry_run=True)
+    assert (target / "f").read_bytes() == b"right"
+
+
+@pytest.mark.parametrize("overwrite", [Overwrite.NEVER, Overwrite.IF_NEWER])
+def test_what_shall_stay_is_not_deleted(target: Path, overwrite: Overwrite) -> None:
+    source = DictSource()
+    place(target / "mine", b"x", NEWER)
+    node = directory_node(source, b"")
+    with pytest.raises(ConfigurationError, match="promises to leave alone"):
+        run_restore(source, node, target, overwrite=overwrite, delete=True, sources=[b"/"])
+    assert os.listdir(target) == ["mine"]
 
 
 def test_only_differing_blobs_are_fetched_and_written_in_place(target: Path) -> None:
@@ -446,7 +464,7 @@ def test_delete_keeps_what_a_damaged_page_may_name(target: Path) -> None:
     assert (target / "b").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("overwrite", list(Overwrite))
+@pytest.mark.parametrize("overwrite", [Overwrite.ALWAYS, Overwrite.IF_CHANGED])
 def test_a_dry_run_changes_nothing(target: Path, overwrite: Overwrite) -> None:
     source = DictSource()
     _fill(target)

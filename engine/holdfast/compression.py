@@ -99,10 +99,12 @@ def decompress_into(data: Bytes, target: memoryview, kind: str, name: str) -> in
     """
     view = memoryview(data)
     body = view[1:]
-    if bytes(view[:1]) != _ZSTD:
-        stored = decompress(view, len(target), kind, name)
-        target[: len(stored)] = stored
-        return len(stored)
+    codec = bytes(view[:1])
+    if codec == _STORED and len(body) <= len(target):
+        target[: len(body)] = body
+        return len(body)
+    if codec != _ZSTD:
+        return len(decompress(view, len(target), kind, name))  # says what is wrong
     try:
         length = zstandard.get_frame_parameters(body).content_size
         if length > len(target):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from operator import lt
 from typing import Protocol
 
 from holdfast.errors import FormatError
@@ -46,27 +48,54 @@ def iter_spans(node: Node, source: ContentSource) -> Iterator[Span]:
             found at the end at the latest.
         IntegrityError: a blob is unknown, or an id page cannot be read.
     """
-    holes = node.extra.holes if node.extra is not None else ()
-    size = node.size
     blob_length = source.blob_length
-    if len(holes) % 2:
-        raise _impossible(node, "odd sparse map")
-    position = 0
-    next_hole = 0
-    for blob_id in content_ids(source, node):
+    blobs = ((blob_id, blob_length(blob_id)) for blob_id in content_ids(source, node))
+    end = 0
+    for span in place_blobs(node, blobs):
+        yield span
+        end = span[0] + span[1]
+    check_end(node, end)
+
+
+def place_blobs(
+    node: Node, blobs: Iterable[tuple[BlobId, int]], position: int = 0
+) -> Iterator[Span]:
+    """Yield the spans of blobs that follow each other in a file, between its holes.
+
+    Args:
+        node: the file.
+        blobs: ids and lengths, in order.
+        position: where the blob before them ends.
+
+    Raises:
+        FormatError: as for `iter_spans`.
+    """
+    holes = _sparse_map(node)
+    size = node.size
+    next_hole = 2 * bisect_left(holes[::2], position) if holes else 0
+    for blob_id, length in blobs:
         while next_hole < len(holes) and holes[next_hole] == position:
             position += _hole_length(node, holes[next_hole + 1])
             next_hole += 2
-        length = blob_length(blob_id)
         end = position + length
         if end > size or (next_hole < len(holes) and holes[next_hole] < end):
             raise _impossible(node, "content and sparse map do not fit")
         yield position, length, blob_id
         position = end
-    while next_hole < len(holes) and holes[next_hole] == position:
-        position += _hole_length(node, holes[next_hole + 1])
-        next_hole += 2
-    if next_hole < len(holes) or position != size:
+
+
+def check_end(node: Node, position: int) -> None:
+    """Check that nothing but holes follows the last blob of a file, which ends at `position`.
+
+    Raises:
+        FormatError: blobs and holes do not add up to the size.
+    """
+    holes = _sparse_map(node)
+    at = 2 * bisect_left(holes[::2], position)
+    while at < len(holes) and holes[at] == position:
+        position += _hole_length(node, holes[at + 1])
+        at += 2
+    if at < len(holes) or position != node.size:
         raise _impossible(node, "content does not add up to the recorded size")
 
 
@@ -85,6 +114,15 @@ def _ids_below(source: ContentSource, content: bytes, depth: int) -> Iterator[Bl
         return
     for page_id in ids:
         yield from _ids_below(source, source.read_ids(page_id), depth - 1)
+
+
+def _sparse_map(node: Node) -> tuple[int, ...]:
+    holes = node.extra.holes if node.extra is not None else ()
+    if len(holes) % 2:
+        raise _impossible(node, "odd sparse map")
+    if holes and (holes[0] < 0 or not all(map(lt, holes[:-2:2], holes[2::2]))):
+        raise _impossible(node, "holes out of order")
+    return holes
 
 
 def _hole_length(node: Node, length: int) -> int:

@@ -9,14 +9,14 @@ from holdfast.errors import IntegrityError
 from holdfast.format.node import Node
 from holdfast.ids import BlobId
 from holdfast.operations.file_content import Span, iter_spans
-from holdfast.repository.reader import BlobReader
+from holdfast.repository.reader import BlobSource
 
 _WINDOW: Final = 16 << 20
 """Bytes of blobs that are fetched together, in the order of the packs."""
 _ZEROS: Final = bytes(1 << 20)
 
 
-def iter_file(reader: BlobReader, node: Node) -> Iterator[bytes]:
+def iter_file(reader: BlobSource, node: Node) -> Iterator[bytes]:
     """Yield a file's bytes in order, holes as zeros.
 
     Args:
@@ -44,7 +44,7 @@ def iter_file(reader: BlobReader, node: Node) -> Iterator[bytes]:
     yield from _hole(node.size - position)
 
 
-def _read_window(reader: BlobReader, spans: Sequence[Span], position: int) -> Iterator[bytes]:
+def _read_window(reader: BlobSource, spans: Sequence[Span], position: int) -> Iterator[bytes]:
     found: dict[BlobId, bytes] = {}
     for blob_id, data in reader.fetch([blob_id for _, _, blob_id in spans]):
         if isinstance(data, IntegrityError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from operator import attrgetter
+from typing import Final, Protocol
 
 from holdfast.errors import FormatError, IntegrityError, PathNotFoundError
 from holdfast.format.node import Node, NodeType
 from holdfast.ids import BLOB_ID_LENGTH, BlobId
+
+_NAME: Final = attrgetter("name")
 
 OnDamage = Callable[[bytes, IntegrityError], None]
 """Called with the path of the directory of which a page cannot be read."""
@@ -111,7 +115,7 @@ def find_node(source: PageSource, root: bytes, path: bytes, *, snapshot: str) ->
     for name in path.split(b"/"):
         if not name:
             continue
-        found = _find_entry(source, node.content, name) if _is_directory(node) else None
+        found = find_entry(source, node.content, name) if _is_directory(node) else None
         if found is None:
             raise PathNotFoundError(snapshot, path.decode("utf-8", "surrogateescape"))
         node = found
@@ -122,8 +126,19 @@ def _is_directory(node: Node) -> bool:
     return node.type == NodeType.DIRECTORY
 
 
-def _find_entry(source: PageSource, pages: bytes, name: bytes) -> Node | None:
-    """Bisect the pages of a directory, then look through the one that can hold the name."""
+def find_entry(source: PageSource, pages: bytes, name: bytes) -> Node | None:
+    """Return the entry of a directory that has this name, or None.
+
+    Args:
+        source: where the pages are.
+        pages: ids of the directory's pages.
+        name: of the entry.
+
+    Raises:
+        IntegrityError: a page on the way cannot be read.
+
+    Cost: reads O(log pages) pages.
+    """
     low, high = 0, len(pages) // BLOB_ID_LENGTH
     while low < high:
         middle = (low + high) // 2
@@ -134,5 +149,6 @@ def _find_entry(source: PageSource, pages: bytes, name: bytes) -> Node | None:
         elif name > nodes[-1].name:
             low = middle + 1
         else:
-            return next((node for node in nodes if node.name == name), None)
+            found = nodes[bisect_left(nodes, name, key=_NAME)]
+            return found if found.name == name else None
     return None

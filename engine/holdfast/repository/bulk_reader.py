@@ -119,10 +119,7 @@ class BulkReader:
                 run = None
                 try:
                     pack = self._packs.open(number)
-                    if pack.header.kind != kind:
-                        raise IntegrityError(
-                            "blob", blob_id.hex(), "it lies in a pack of another kind"
-                        )
+                    pack.require_kind(kind, blob_id)
                 except IntegrityError as error:
                     yield blob_id, error
                     current = -1

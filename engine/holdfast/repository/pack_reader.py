@@ -9,6 +9,7 @@ from typing import Final
 
 from holdfast.errors import IntegrityError, NotFoundError
 from holdfast.format.pack import PACK_HEADER_LENGTH, BlobKind, PackHeader, open_header
+from holdfast.ids import BlobId
 from holdfast.repository.layout import pack_name
 from holdfast.repository.pack_table import PackTable
 from holdfast.repository.repository import Repository
@@ -30,6 +31,15 @@ class OpenPack:
         """Return the stored bytes of slices [first, end), as far as there are such."""
         last = len(self.starts) - 1
         return self.starts[min(end, last)] - self.starts[min(first, last)]
+
+    def require_kind(self, kind: BlobKind, blob_id: BlobId) -> None:
+        """Check that this is a pack for blobs like this one.
+
+        Raises:
+            IntegrityError: it is for the other kind.
+        """
+        if kind != self.header.kind:
+            raise IntegrityError("blob", blob_id.hex(), "it lies in a pack of another kind")
 
 
 class PackReader:

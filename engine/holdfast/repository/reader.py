@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
+from holdfast.closing import Closing
 from holdfast.errors import HashMismatchError, IntegrityError
 from holdfast.format.node import Node, decode_ids, decode_page
 from holdfast.format.pack import BlobKind, open_slice
@@ -57,7 +57,7 @@ class BlobSource(Protocol):
         """
 
 
-class BlobReader:
+class BlobReader(Closing):
     """Reads blobs of a repository whose index is loaded; a context manager. For one thread.
 
     Args:
@@ -85,15 +85,8 @@ class BlobReader:
         self._slices: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._generation = self._index.generation
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads; harmless if repeated."""
         self._bulk.close()
 
     def blob_length(self, blob_id: BlobId) -> int:
@@ -133,6 +126,25 @@ class BlobReader:
                 raise error from None
             return data
 
+    def place(self, blob_id: BlobId, kind: BlobKind) -> tuple[OpenPack, Location]:
+        """Return the pack that holds a blob, ready for reading, and where in it.
+
+        Raises:
+            IntegrityError: the blob is unknown, or its pack cannot be what the index says.
+        """
+        location = self._require(blob_id)
+        pack = self.open_pack(location.pack)
+        pack.require_kind(kind, blob_id)
+        return pack, location
+
+    def hash_of(self, kind: BlobKind) -> KeyedHash:
+        """Return what names blobs of a kind; threads may share it."""
+        return self._data_hash if kind == BlobKind.DATA else self._tree_hash
+
+    def read_sealed(self, pack: OpenPack, first: int, end: int) -> bytes:
+        """Return sealed slices [first, end) of a pack; see `PackReader`. Safe for many threads."""
+        return self._packs.read_sealed(pack, first, end)
+
     def _require(self, blob_id: BlobId) -> Location:
         """Return where a blob lies; look again where prune has changed the index meanwhile.
 
@@ -164,8 +176,7 @@ class BlobReader:
 
     def _read_at(self, location: Location, blob_id: BlobId, kind: BlobKind) -> bytes:
         pack = self.open_pack(location.pack)
-        if kind != pack.header.kind:
-            raise IntegrityError("blob", blob_id.hex(), "it lies in a pack of another kind")
+        pack.require_kind(kind, blob_id)
         size = pack.header.slice_size
         first, end = location.offset // size, location.offset + location.length
         pieces = [
@@ -175,7 +186,7 @@ class BlobReader:
         joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         start = location.offset - first * size
         data = joined[start : start + location.length]
-        if self._hash(kind)(data) != blob_id:
+        if self.hash_of(kind)(data) != blob_id:
             raise HashMismatchError("blob", blob_id.hex(), f"in pack {pack.table.pack_id}")
         return data
 
@@ -194,9 +205,6 @@ class BlobReader:
     def open_pack(self, number: int) -> OpenPack:
         """Return a pack by its number in the index; see `PackReader.open`."""
         return self._packs.open(number)
-
-    def _hash(self, kind: BlobKind) -> KeyedHash:
-        return self._data_hash if kind == BlobKind.DATA else self._tree_hash
 
     def _slice(self, number: int, pack: OpenPack, index: int) -> bytes:
         key = (number, index)
@@ -220,7 +228,7 @@ class BlobReader:
                 yield blob_id, error
                 continue
             places.append((place.pack, place.offset, place.length, blob_id))
-        for found in self._bulk.fetch(places, kind, self._hash(kind)):
+        for found in self._bulk.fetch(places, kind, self.hash_of(kind)):
             if isinstance(found[1], IntegrityError):
                 yield found[0], self._second_try(found[0], found[1], kind)
             else:

@@ -7,11 +7,11 @@ is first asked for.
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from holdfast.backends.base import Backend
 from holdfast.clock import Clock
+from holdfast.closing import Closing
 from holdfast.crypto.aead import Suite
 from holdfast.crypto.keys import Subkeys
 from holdfast.crypto.secrets import Secret
@@ -43,7 +43,7 @@ _MOST_VIEWS: Final = 5
 """Views taken in a row because prune went on meanwhile; each needs a whole cycle of prune."""
 
 
-class Repository:
+class Repository(Closing):
     """An opened repository; a context manager. For one thread.
 
     Made by `open`; closing releases the cache and the backend.
@@ -130,17 +130,6 @@ class Repository:
             backend.close()
             raise
         return cls(backend, config, repository_id, root_key, slot_id, cache=cache, clock=clock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release cache and backend; harmless if repeated."""
@@ -265,10 +254,18 @@ class Repository:
             return False
         if self.view.log.last == self._read_log(for_writing=False).last:
             return False
+        self.look_again()
+        return True
+
+    def look_again(self) -> View:
+        """Read what counts now while the index is being read from: for readers that stay open.
+
+        Pack numbers stay as they are.
+        """
         view = self.take_view()
         self._bring_index_to(view, may_rebuild=False)
         self.view = view
-        return True
+        return view
 
     def _bring_index_to(self, view: View, *, may_rebuild: bool = True) -> list[IntegrityError]:
         """Load the index objects that count; return what is missing or damaged."""

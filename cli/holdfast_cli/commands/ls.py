@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 
 from holdfast.errors import IntegrityError
-from holdfast.format.node import NO_EXTRA, Node, NodeType
+from holdfast.format.node import NodeType
 from holdfast.format.snapshot import Snapshot
 from holdfast.operations.tree_walk import find_node, iter_directory, iter_tree
 from holdfast.policy.selection import SnapshotFilter, resolve
@@ -19,9 +16,16 @@ from holdfast.repository.reader import BlobReader
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.opening import open_repository
+from holdfast_cli.output.entries import (
+    LONG_COLUMNS,
+    Entry,
+    align_rows,
+    display_name,
+    entry_json,
+    long_cells,
+)
 from holdfast_cli.output.names import printable_name
 from holdfast_cli.snapshot_options import filter_options, split_name
-from holdfast_cli.times import format_local, format_rfc3339
 
 _HELP: Final = """List the files of a snapshot, or of one of its directories.
 
@@ -34,34 +38,6 @@ Examples:
   holdfast ls --recursive --sort size --json 3f2a:/var
 """
 
-TYPE_NAMES: Final = {
-    NodeType.FILE: "file",
-    NodeType.DIRECTORY: "directory",
-    NodeType.SYMLINK: "symlink",
-    NodeType.FIFO: "fifo",
-    NodeType.SOCKET: "socket",
-    NodeType.CHARACTER_DEVICE: "character-device",
-    NodeType.BLOCK_DEVICE: "block-device",
-}
-_FORMATS: Final = {
-    NodeType.FILE: stat.S_IFREG,
-    NodeType.DIRECTORY: stat.S_IFDIR,
-    NodeType.SYMLINK: stat.S_IFLNK,
-    NodeType.FIFO: stat.S_IFIFO,
-    NodeType.SOCKET: stat.S_IFSOCK,
-    NodeType.CHARACTER_DEVICE: stat.S_IFCHR,
-    NodeType.BLOCK_DEVICE: stat.S_IFBLK,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line: a node and where it is."""
-
-    path: bytes
-    node: Node
-
-
 _SORT_KEYS: Final[dict[str, Callable[[Entry], Any]]] = {
     "size": lambda entry: (-entry.node.size, entry.path),
     "time": lambda entry: (-entry.node.mtime_ns, entry.path),
@@ -71,6 +47,7 @@ _SORT_KEYS: Final[dict[str, Callable[[Entry], Any]]] = {
 @click.command("ls", help=_HELP)
 @click.argument("name", metavar="SNAPSHOT[:PATH]")
 @click.option("--long", "-l", is_flag=True, help="Show mode, owner, size and time too.")
+@click.option("--human", is_flag=True, help="With --long show sizes like 1.5 MiB, not in bytes.")
 @click.option("--recursive", "-R", is_flag=True, help="Go into directories.")
 @click.option(
     "--sort",
@@ -88,6 +65,7 @@ def command(
     sort: str,
     *,
     long: bool,
+    human: bool,
     recursive: bool,
 ) -> int:
     """List one directory or everything below it."""
@@ -107,7 +85,7 @@ def command(
             if app.output.json:
                 app.output.documents(entry_json(entry, snapshot) for entry in entries)
             else:
-                _show(app, entries, snapshot, long=long)
+                _show(app, entries, snapshot, long=long, human=human)
     return ExitCode.DAMAGED if damage else ExitCode.SUCCESS
 
 
@@ -130,37 +108,13 @@ def _iter_entries(
             yield Entry(base + b"/" + entry.name, entry)
 
 
-def entry_json(entry: Entry, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the stable keys of one entry."""
-    node, extra = entry.node, entry.node.extra or NO_EXTRA
-    value: dict[str, Any] = {
-        "path": os.fsdecode(entry.path),
-        "type": TYPE_NAMES[NodeType(node.type)],
-        "mode": f"{node.mode:04o}",
-        "uid": node.uid,
-        "gid": node.gid,
-        "user": snapshot.user_names.get(node.uid),
-        "group": snapshot.group_names.get(node.gid),
-        "size": node.size,
-        "mtime": format_rfc3339(node.mtime_ns),
-        "links": extra.link_count,
-    }
-    if node.type == NodeType.SYMLINK:
-        value["target"] = os.fsdecode(extra.target)
-    return value
-
-
-def _show(app: App, entries: Iterable[Entry], snapshot: Snapshot, *, long: bool) -> None:
-    for entry in entries:
-        name = printable_name(entry.path)
-        if not long:
-            app.output.line(name + ("/" if entry.node.type == NodeType.DIRECTORY else ""))
-            continue
-        node = entry.node
-        mode = stat.filemode(_FORMATS[NodeType(node.type)] | node.mode)
-        user = snapshot.user_names.get(node.uid, str(node.uid))
-        group = snapshot.group_names.get(node.gid, str(node.gid))
-        if node.type == NodeType.SYMLINK:
-            name += " -> " + printable_name((node.extra or NO_EXTRA).target)
-        moment = format_local(node.mtime_ns)
-        app.output.line(f"{mode} {user:<8} {group:<8} {node.size:>12} {moment} {name}")
+def _show(
+    app: App, entries: Iterable[Entry], snapshot: Snapshot, *, long: bool, human: bool
+) -> None:
+    if long:
+        rows = (long_cells(entry, snapshot, human=human) for entry in entries)
+        lines = align_rows(rows, LONG_COLUMNS, gap=" ")  # as ls(1)
+    else:
+        lines = map(display_name, entries)
+    for line in lines:
+        app.output.line(line)

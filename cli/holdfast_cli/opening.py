@@ -111,6 +111,16 @@ def storage_options(settings: Settings, location: str) -> StorageOptions:
     )
 
 
+def read_repository_secret(settings: Settings) -> Secret:
+    """Read the secret of a repository that is opened later, perhaps by another process.
+
+    Raises:
+        As `open_repository`, as far as that is known without opening it.
+    """
+    with open_storage(settings) as storage:
+        return _read_secret(settings, storage)
+
+
 def _read_secret(settings: Settings, backend: Backend) -> Secret:
     """Read the secret; where there is no repository that is what people are told first.
 

@@ -65,6 +65,8 @@ class Settings:
     limit_upload: int | None = None
     """Most bytes sent to the storage per second; None: no limit."""
     limit_download: int | None = None
+    serve_password: str | None = field(default=None, repr=False)
+    """Who asks `serve-files` for something must know it."""
     counter: Meter | None = field(default=None, repr=False, compare=False)
     """Counts the requests of this run to all its repositories; None: nobody wants to know."""
 
@@ -140,6 +142,11 @@ def read_environment() -> Mapping[str, str]:
     return dict(os.environ)  # noqa: TID251 - this is the one reader that the rule protects
 
 
+def prefer_libfuse3() -> None:
+    """Have mfusepy load libfuse 3 where both are installed; its own first choice is libfuse 2."""
+    os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")  # noqa: TID251 - its only way to be told
+
+
 def merge_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Merge options of the command line with variables; empty variables count as unset.
 
@@ -167,6 +174,7 @@ def merge_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> 
         max_requests=_read_limit("max_requests", _parse_count, given, environment),
         limit_upload=_read_limit("limit_upload", parse_size, given, environment),
         limit_download=_read_limit("limit_download", parse_size, given, environment),
+        serve_password=environment.get("HOLDFAST_SERVE_PASSWORD") or None,
     )
 
 

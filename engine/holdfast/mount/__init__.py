@@ -1,0 +1,1 @@
+"""Snapshots as a file system, by FUSE: `mount` is the way in."""

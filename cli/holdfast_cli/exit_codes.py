@@ -43,6 +43,10 @@ class ExitCode(IntEnum):
     """The storage does not keep two prunes apart although it seemed to."""
     NOT_MAINTAINER = 29
     """Another host maintains this repository."""
+    NO_MOUNT = 30
+    """The mount point or FUSE cannot be used."""
+    NO_LISTENING = 31
+    """The address to serve files on cannot be used."""
     INTERRUPTED = 130
     """Ctrl-C, SIGTERM or SIGHUP."""
 
@@ -50,6 +54,7 @@ class ExitCode(IntEnum):
 _BY_CLASS: Final[tuple[tuple[type[errors.HoldfastError], ExitCode], ...]] = (
     (errors.ConfigurationError, ExitCode.USAGE),
     (errors.RepositoryNotFoundError, ExitCode.NO_REPOSITORY),
+    (errors.RepositoryVanishedError, ExitCode.NO_REPOSITORY),
     (errors.WrongKeyError, ExitCode.WRONG_KEY),
     (errors.KeyFileError, ExitCode.WRONG_KEY),
     (errors.IntegrityError, ExitCode.DAMAGED),
@@ -63,6 +68,8 @@ _BY_CLASS: Final[tuple[tuple[type[errors.HoldfastError], ExitCode], ...]] = (
     (storage_errors.RequestLimitError, ExitCode.REQUEST_LIMIT),
     (errors.UnsafeStorageError, ExitCode.UNSAFE_STORAGE),
     (errors.NotMaintainerError, ExitCode.NOT_MAINTAINER),
+    (errors.MountError, ExitCode.NO_MOUNT),
+    (errors.ListenError, ExitCode.NO_LISTENING),
 )
 
 

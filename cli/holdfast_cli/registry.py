@@ -22,12 +22,18 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Back up and restore": {
         "backup": "Save files, or the output of a command, as a snapshot.",
         "restore": "Write a snapshot, or a part of it, back to a directory.",
+        "dump": "Write a directory of a snapshot as a tar or zip archive.",
         "copy": "Copy snapshots from another repository.",
     },
     "Look inside": {
         "snapshots": "List snapshots.",
         "ls": "List the files of a snapshot.",
+        "find": "Find files in all snapshots, and how they changed.",
+        "diff": "Compare two snapshots, or a snapshot and a directory.",
         "cat": "Write a file of a snapshot, or an object, to standard output.",
+        "browse": "Look through snapshots on the terminal.",
+        "mount": "Show all snapshots as a file system.",
+        "serve-files": "Show all snapshots over WebDAV and HTTP.",
         "stats": "Count what is stored and what deduplication saves.",
     },
     "Look after": {
@@ -62,7 +68,7 @@ class LazyGroup(click.Group):
             return None
         command = self.commands.get(cmd_name)
         if command is None:
-            module = importlib.import_module(f"holdfast_cli.commands.{cmd_name}")
+            module = importlib.import_module(f"holdfast_cli.commands.{cmd_name.replace('-', '_')}")
             command = module.command
             assert isinstance(command, click.Command)
             _add_global_options(command)

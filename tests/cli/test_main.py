@@ -33,6 +33,9 @@ CODES = {
     "OutOfSpaceError": 1,
     "TransientBackendError": 26,
     "RepositoryNotFoundError": 10,
+    "RepositoryVanishedError": 10,
+    "MountError": 30,
+    "ListenError": 31,
     "RepositoryExistsError": 1,
     "UnsupportedVersionError": 1,
     "WrongKeyError": 12,
@@ -254,7 +257,7 @@ def test_every_command_of_the_registry_exists_and_has_short_functions() -> None:
     program = build_program()
     context = program.make_context("holdfast", [], resilient_parsing=True)
     assert set(COMMANDS) == {
-        path.stem
+        path.stem.replace("_", "-")
         for path in (Path(registry.__file__).parent / "commands").glob("*.py")
         if path.stem != "__init__"
     }

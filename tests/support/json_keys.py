@@ -23,11 +23,28 @@ SNAPSHOT_STATS: Final = [
 LS_ENTRY: Final = [
     "path", "type", "mode", "uid", "gid", "user", "group", "size", "mtime", "links",
 ]  # fmt: skip
+FIND: Final = ["host", "paths", "snapshots", "first", "last"]
+FIND_HISTORY: Final = ["path", "host", "paths", "history"]
+FIND_CHANGE: Final = ["change", "snapshot", "fields", "entry", "last"]
 RESTORE_SUMMARY: Final = [
     "event", "snapshot", "target", "files", "directories", "others", "links", "unchanged",
     "skipped", "deleted", "verified", "damaged", "bytes_written", "bytes_total", "seconds",
     "findings", "dry_run",
 ]  # fmt: skip
+DIFF_CHANGE: Final = [
+    "event", "change", "path", "old_path", "type", "old_type", "size", "old_size", "fields",
+]  # fmt: skip
+DIFF_SUMMARY: Final = [
+    "event", "old", "new", "old_path", "new_path", "added", "removed", "modified", "metadata",
+    "type_changed", "renamed", "files_added", "files_removed", "bytes_added", "bytes_removed",
+    "damaged", "findings",
+]  # fmt: skip
+DIFF_FIELDS: Final = ["content", "target", "device", "mode", "uid", "gid", "mtime", "xattrs"]
+DUMP_SUMMARY: Final = [
+    "event", "snapshot", "archive", "output", "files", "directories", "others", "links", "skipped",
+    "damaged", "content_bytes", "bytes_written", "findings",
+]  # fmt: skip
+SERVE_FILES: Final = ["event", "url", "password"]
 CHECK_SUMMARY: Final = [
     "event", "ok", "damaged", "affected", "snapshots", "index_objects", "packs", "packs_read",
     "unused_packs", "blobs", "bytes_read", "seconds",
@@ -60,6 +77,7 @@ LIFECYCLE: Final = ["location", "rules", "other_rules", "dangers", "changed", "d
 LIFECYCLE_RULE: Final = ["id", "does"]
 LIFECYCLE_DANGER: Final = ["rule", "problem"]
 VERSION: Final = ["version", "python", "chunker", "format_version", "libraries"]
+MOUNT: Final = ["event", "mountpoint", "pid", "log"]
 METER_KIND: Final = ["requests", "bytes_sent", "bytes_received", "price"]
 METER: Final = [
     "event", "requests", "bytes_sent", "bytes_received", "kinds", "price", "price_per_month",
@@ -70,7 +88,11 @@ JSON_KEYS: Final = {
     "backup": BACKUP_SUMMARY,
     "snapshots": [*SNAPSHOT, *SNAPSHOT_STATS],
     "ls": [*LS_ENTRY, "target"],
+    "find": [*FIND, *FIND_HISTORY, *FIND_CHANGE, "id", "time"],
     "restore": [*RESTORE_SUMMARY, "action", "path", "size"],
+    "diff": [*DIFF_CHANGE, *DIFF_SUMMARY, *DIFF_FIELDS],
+    "dump": DUMP_SUMMARY,
+    "serve-files": SERVE_FILES,
     "copy": [*COPY_SUMMARY, "old", "new", "snapshot", "kind", "name", "problem"],
     "check": [*CHECK_SUMMARY, "kind", "name", "problem", "path", "snapshot"],
     "stats": STATS,
@@ -81,6 +103,7 @@ JSON_KEYS: Final = {
     "init": INIT,
     "doctor": [*DOCTOR, *DOCTOR_PROPERTY],
     "lifecycle": [*LIFECYCLE, *LIFECYCLE_RULE, *LIFECYCLE_DANGER],
+    "mount": MOUNT,
     "version": VERSION,
     "completion": ["shell", "script"],
     "Requests and bandwidth": [*METER, *METER_KIND],

@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Final, Protocol
 
@@ -38,7 +39,7 @@ class ContentMap:
         self._node = node
         self._source = source
         self._lock = threading.Lock()
-        self._pending = self._leaf_ids()
+        self._pending: Iterator[bytes | None] = self._leaf_ids()
         self._leaves: list[tuple[int, bytes | None]] = []
         """Where the blob before each leaf ends, and its id page; None for the node's own ids."""
         self._end = 0
@@ -91,20 +92,20 @@ class ContentMap:
         """Learn where one more leaf ends; False if there is none."""
         if self._complete:
             return False
-        page_id = next(self._pending, b"")
-        if page_id == b"":
-            check_end(self._node, self._end)
-            self._complete = True
-            return False
-        self._leaves.append((self._end, page_id))
+        known = len(self._leaves)
         try:
-            spans = self._expand(len(self._leaves) - 1)
+            page_id = next(self._pending, b"")
+            if page_id == b"":
+                check_end(self._node, self._end)
+                self._complete = True
+                return False
+            self._leaves.append((self._end, page_id))
+            spans = self._expand(known)
         except BaseException:
-            # A generator that has raised is over: begin anew, or the rest would seem to be a hole.
-            self._leaves.clear()
-            self._spans.clear()
-            self._end = 0
-            self._pending = self._leaf_ids()
+            # A generator that has raised is over, and the rest would seem to be a hole: the next
+            # one who asks tries this leaf again. Others may be reading the leaves before it.
+            del self._leaves[known:]
+            self._pending = islice(self._leaf_ids(), known, None)
             raise
         if spans:
             self._end = spans[-1][0] + spans[-1][1]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import FormatError, IntegrityError
-from holdfast.format.node import Node, NodeExtra
+from holdfast.format.node import Node, NodeExtra, list_ids
 from holdfast.ids import BlobId
 from holdfast.vfs.content_map import ContentMap
 from holdfast.vfs.open_file import OpenFile
@@ -228,6 +228,27 @@ def test_a_damaged_id_page_is_an_error_each_time() -> None:
     assert file.read(0, 100) == data[:100]
     source.damaged.clear()
     assert file.read(4000, 100) == data[4000:4100]
+
+
+def test_damage_ahead_does_not_disturb_who_reads_before_it() -> None:
+    source = Source(chunk_size=50)
+    data = random.Random(11).randbytes(5000)
+    node = long_file(source, data, depth=2)
+    leaf_ids = [leaf for page in node.blob_ids for leaf in list_ids(source.read_ids(page))]
+    content = ContentMap(node, source)
+    spans = content.between(0, 1000)
+    first = next(spans)
+    source.damaged.add(leaf_ids[20])
+    with pytest.raises(IntegrityError):
+        list(content.between(4000, 4100))
+    assert [first, *spans] == list(content.between(0, 1000))
+    source.damaged = {node.blob_ids[-1]}  # the page that lists id pages
+    for _ in range(2):
+        with pytest.raises(IntegrityError) as raised:
+            list(content.between(4950, 5000))
+        assert not isinstance(raised.value, FormatError)
+    source.damaged.clear()
+    assert sum(length for _, length, _ in content.between(0, 5000)) == 5000
 
 
 def test_a_damaged_blob_leaves_the_rest_readable() -> None:

@@ -203,12 +203,7 @@ class SharedReader(Closing):
             slices[first] = known
             first += 1
         end = min(end, len(pack.starts) - 1)
-        if first >= end:
-            return slices
-        sealed = memoryview(self._reader.read_sealed(pack, first, end))
-        base = pack.starts[first]
-        for index in range(first, end):
-            box = sealed[pack.starts[index] - base : pack.starts[index + 1] - base]
+        for index, box in self._boxes(pack, first, end):
             try:
                 slices[index] = _open(pack, index, box)
             except IntegrityError:
@@ -218,30 +213,30 @@ class SharedReader(Closing):
             self._slices.settle(last, slices[end - 1], len(slices[end - 1]))
         return slices
 
-    def _load_slices(self, pack: OpenPack, first: int, end: int) -> None:
-        """Decode the slices of [first, end) that nobody has or makes; one request for each gap."""
-        end = min(end, len(pack.starts) - 1)
-        mine = [index for index in range(first, end) if self._slices.claim((pack.name, index))]
-        at = 0
-        while at < len(mine):
-            begin = at
-            while at + 1 < len(mine) and mine[at + 1] == mine[at] + 1:
-                at += 1
-            at += 1
-            done = begin
-            try:
-                base = pack.starts[mine[begin]]
-                data = self._reader.read_sealed(pack, mine[begin], mine[at - 1] + 1)
-                sealed = memoryview(data)
-                for done in range(begin, at):
-                    index = mine[done]
-                    box = sealed[pack.starts[index] - base : pack.starts[index + 1] - base]
-                    data = _open(pack, index, box)
-                    self._slices.settle((pack.name, index), data, len(data))
-            except BaseException as error:
-                for index in mine[done:]:
-                    self._slices.fail((pack.name, index), error)
-                raise
+    def _keep_slices(self, pack: OpenPack, first: int, most: int) -> None:
+        """Decode and keep slices from `first` on, up to one that somebody has or makes."""
+        end, stop = first, min(first + most, len(pack.starts) - 1)
+        while end < stop and self._slices.claim((pack.name, end)):
+            end += 1
+        done = first
+        try:
+            for index, box in self._boxes(pack, first, end):
+                data = _open(pack, index, box)
+                self._slices.settle((pack.name, index), data, len(data))
+                done = index + 1
+        except BaseException as error:
+            for index in range(done, end):
+                self._slices.fail((pack.name, index), error)
+            raise
+
+    def _boxes(self, pack: OpenPack, first: int, end: int) -> Iterator[tuple[int, memoryview]]:
+        """Read the sealed slices [first, end) by one request, and yield each with its number."""
+        if first >= end:
+            return
+        sealed = memoryview(self._reader.read_sealed(pack, first, end))
+        base = pack.starts[first]
+        for index in range(first, end):
+            yield index, sealed[pack.starts[index] - base : pack.starts[index + 1] - base]
 
     def _read(self, blob_id: BlobId, kind: BlobKind) -> bytes:
         """Read one blob from its first place, or from any other where that one is not sound."""
@@ -294,7 +289,7 @@ class SharedReader(Closing):
 
         def load() -> None:
             try:
-                self._load_slices(pack, index, index + self._follow_count)
+                self._keep_slices(pack, index, self._follow_count)
             except (IntegrityError, BackendError):
                 pass  # whoever needs the slice will meet it
 

@@ -1,17 +1,20 @@
 """A real `moto_server` process: S3 over HTTP on loopback, in memory.
 
 A fixture of a session starts one server per worker; tests take a bucket or a prefix of their own.
+Requests are worked on one at a time: moto's listings fail with 500 while another thread deletes.
 What moto does not check (secrets, MD5s) only a real server shows: tests/conformance/test_ceph.py.
 """
 
 from __future__ import annotations
 
+import io
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +75,7 @@ def running_moto() -> Iterator[MotoServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, __file__, str(port)]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -97,3 +100,37 @@ def _await(endpoint: str, process: subprocess.Popen[bytes]) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)
+
+
+class _OneAtATime:
+    """Hands complete requests to an application, one after the other."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        # A body that comes slowly, or never, must not keep the others waiting.
+        length = environ.get("CONTENT_LENGTH")
+        if length or environ.get("wsgi.input_terminated"):
+            body = environ["wsgi.input"].read(*([int(length)] if length else []))
+            environ["wsgi.input"] = io.BytesIO(body)
+            environ["CONTENT_LENGTH"] = str(len(body))
+        with self._lock:
+            return list(self._application(environ, start))
+
+
+def _serve(port: int) -> None:
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import run_simple
+
+    application = _OneAtATime(DomainDispatcherApplication(create_backend_app))
+    run_simple("127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

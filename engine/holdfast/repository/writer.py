@@ -32,7 +32,7 @@ from holdfast.repository.journal import Journal, adopt_journals
 from holdfast.repository.listing import list_objects
 from holdfast.repository.pack_stream import PackStream
 from holdfast.repository.repository import Repository
-from holdfast.repository.sessions import Session, delete_quietly
+from holdfast.repository.sessions import Session, delete_quietly, list_sessions
 from holdfast.repository.tree_cache import KeepingWriter
 
 INDEX_BLOBS: Final = 250_000
@@ -131,7 +131,7 @@ class Writer:
     ) -> None:
         try:
             if kind is not None:
-                self._salvage(error)
+                self._abandon()
             self._pool.shutdown(cancel_futures=True)
             self._closer.shutdown()
             if self._session is not None:
@@ -367,6 +367,12 @@ class Writer:
             for entry in found:
                 if sizes.get(entry.pack_id) == entry.stored_size:
                     self._adopt_pack(entry)
+            # Their packs are this session's now. Without their journals nobody would know that
+            # they are dead, and prune would wait for them for a day.
+            if dead := {run.session_id for run in runs}:
+                for session in list_sessions(self._backend, self._repository.envelope):
+                    if session.mark.session_id in dead:
+                        delete_quietly(self._backend, session.name)
 
     def _sizes_of(self, entries: list[PackEntry]) -> dict[ObjectId, int]:
         """Return the sizes of those packs that are there."""
@@ -390,17 +396,12 @@ class Writer:
         ids = entry.ids
         self.new.update(ids[at : at + 32] for at in range(0, len(ids), 32))
 
-    def _salvage(self, error: BaseException | None) -> None:
-        """After an interruption: keep in the journal what can still be stored cheaply."""
-        try:
-            # Over a network only uploads that have begun are waited for: who presses Ctrl-C does
-            # not want to see new ones begin.
-            if isinstance(error, KeyboardInterrupt) and not self._backend.is_remote:
-                self.data.flush()
-                self.tree.flush()
-                return
-        except (BackendError, KeyboardInterrupt):
-            pass
+    def _abandon(self) -> None:
+        """Drop the open packs; what is durable, or being made so, is in the journal.
+
+        Nothing more is written, however harmless the error: Ctrl-C comes between any two
+        instructions, also between those that note a blob and those that lay down its bytes.
+        """
         for stream in (self.data, self.tree):
             try:
                 stream.abandon()

@@ -268,7 +268,7 @@ def test_after_an_interruption_nothing_is_stored_twice(
     with open_repository(backend, tmp_path / "cache") as repository:
         result = backup(repository, source)
         assert whole(repository, source, result.snapshot)
-        assert result.stats.bytes_added < 300 * 8192 * 0.5
+        assert result.stats.bytes_added < 300 * 8192 - 900_000  # a pack at least
         outcome = check(repository, CheckOptions(read_data=ALL_DATA))
         assert outcome.ok
         assert outcome.unused_packs == 0

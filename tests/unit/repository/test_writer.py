@@ -13,6 +13,7 @@ from holdfast.ids import BlobId
 from holdfast.repository import writer as writer_module
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
+from holdfast.repository.sessions import Session
 from holdfast.repository.writer import Writer
 from support.sessions import (
     SLICE_SIZE,
@@ -34,6 +35,7 @@ def interrupt_with(repository: Repository, blobs: list[bytes]) -> None:
         with Writer(repository, level=1) as writer:
             for blob in blobs:
                 writer.add_data(blob)
+            writer.data.flush()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -149,6 +151,23 @@ def test_packs_of_a_dead_run_are_taken_over(tmp_path: Path) -> None:
         with BlobReader(repository) as reader:
             assert [reader.read(blob_id) for blob_id in ids] == blobs
         assert list(Path(repository.journal_directory).iterdir()) == []
+
+
+def test_the_session_of_a_dead_run_goes_with_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody knew that it is dead, and prune would wait for it for a day."""
+    backend = create()
+    with open_repository(backend, tmp_path) as repository:
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "end", lambda _: None)  # SIGKILL lets nobody say goodbye
+            interrupt_with(repository, [random_bytes(SLICE_SIZE, seed) for seed in range(20)])
+        assert len(names_in(backend, "sessions/")) == 1
+        repository.load_view(for_writing=True)
+        with Writer(repository, level=1) as writer:
+            assert len(names_in(backend, "sessions/")) == 1, "its own, since it took packs over"
+            writer.commit(make_snapshot(writer.add_page([make_node(b"f", b"")])), None)
+        assert names_in(backend, "sessions/") == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off"])

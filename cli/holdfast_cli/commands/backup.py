@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -24,7 +23,7 @@ from holdfast.units import format_duration, format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.files import read_file
-from holdfast_cli.host import host_name
+from holdfast_cli.host import host_name, user_name
 from holdfast_cli.object_lock import keep_locked_after, locks_json, show_locks
 from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import count, short_id
@@ -52,7 +51,7 @@ Examples:
 Compression levels are those of zstd, {MIN_LEVEL} to {MAX_LEVEL}. Profiles say how files are cut:
   files  anything (128 KiB on average)
   dump   database dumps and other long texts (4 KiB)
-  pages  files that databases change in place (8 KiB, aligned)
+  pages  files that databases change in place (4 KiB, aligned)
   image  images of disks (64 KiB, empty space recognised)
 """
 
@@ -201,7 +200,7 @@ def _make_options(given: dict[str, Any]) -> BackupOptions:
     exclude = ExcludeFilter(patterns, given["iexclude"])
     return BackupOptions(
         host=given["host"] or host_name(),
-        user=_user_name(),
+        user=user_name(),
         tags=split_tags(given["tags"]),
         time_ns=given["time_ns"],
         parent=given["parent"],
@@ -218,13 +217,6 @@ def _make_options(given: dict[str, Any]) -> BackupOptions:
         skip_if_unchanged=given["skip_if_unchanged"],
         dry_run=given["dry_run"],
     )
-
-
-def _user_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _run(

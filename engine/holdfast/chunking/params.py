@@ -46,7 +46,7 @@ class Profile(StrEnum):
     DUMP = "dump"
     """Content-defined, 4 KiB on average: SQL dumps and other text streams."""
     PAGES = "pages"
-    """Aligned pages of 8 KiB: files of databases."""
+    """Aligned halves of PostgreSQL's pages, 4 KiB: files of databases."""
     IMAGE = "image"
     """Content-defined, 64 KiB on average, long runs of zeros apart: disk images."""
 
@@ -54,7 +54,7 @@ class Profile(StrEnum):
 AVERAGE_SIZES: Final = {
     Profile.FILES: 128 * 1024,
     Profile.DUMP: 4 * 1024,
-    Profile.PAGES: 8 * 1024,
+    Profile.PAGES: 4 * 1024,
     Profile.IMAGE: 64 * 1024,
 }
 """Average size of a profile's chunks in bytes; for PAGES the size of each."""

@@ -16,7 +16,7 @@ KEY = bytes(range(32))
     [
         (Profile.FILES, 32 * 1024, 512 * 1024),
         (Profile.DUMP, 1024, 16 * 1024),
-        (Profile.PAGES, 8 * 1024, 8 * 1024),
+        (Profile.PAGES, 4 * 1024, 4 * 1024),
         (Profile.IMAGE, 16 * 1024, 256 * 1024),
     ],
 )

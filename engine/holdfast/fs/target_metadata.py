@@ -17,7 +17,6 @@ from holdfast.format.node import NO_EXTRA, Node, NodeType
 from holdfast.fs.source import describe
 from holdfast.fs.target_problems import TargetProblems
 
-_OWNER: Final = "owner not restored: operation not permitted; run as root to restore owners"
 _PATH_ONLY: Final = getattr(os, "O_PATH", 0)
 _ACCESS_ACL: Final = "system.posix_acl_access"
 _CAPABILITY: Final = "security.capability"
@@ -155,7 +154,7 @@ def _set_owner(fd: int, node: Node, path: bytes, problems: TargetProblems) -> bo
         found = os.fstat(fd)
         if (found.st_uid, found.st_gid) == (node.uid, node.gid):
             return True
-        problems.tally(_OWNER, path)
+        problems.miss_owner(path)
         try:
             os.fchown(fd, -1, node.gid)
         except PermissionError:
@@ -174,7 +173,7 @@ def _set_owner_at(
         found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if (found.st_uid, found.st_gid) == (node.uid, node.gid):
             return True
-        problems.tally(_OWNER, path)
+        problems.miss_owner(path)
         try:
             os.chown(name, -1, node.gid, dir_fd=dir_fd, follow_symlinks=False)
         except PermissionError:

@@ -17,15 +17,30 @@ from holdfast.fs.source import describe, display
 _FATAL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 """Errors that every further entry would meet too."""
 
+_OWNER: Final = "owner not restored: operation not permitted; run as root to restore owners"
+
 EntryError = (OSError, OverflowError, ValueError)
 """What system calls raise for one entry; the latter two for numbers that no file can have."""
 
 
 class TargetProblems:
-    """Collects the findings of one restore."""
+    """Collects the findings of one restore.
 
-    def __init__(self, location: bytes, on_finding: Callable[[Finding], None]) -> None:
+    Args:
+        location: the target.
+        on_finding: told of each finding.
+        owners_matter: False: it is no problem if owners cannot be set.
+    """
+
+    def __init__(
+        self,
+        location: bytes,
+        on_finding: Callable[[Finding], None],
+        *,
+        owners_matter: bool = True,
+    ) -> None:
         self._location = location
+        self._owners_matter = owners_matter
         self._on_finding = on_finding
         self._tallies: dict[str, tuple[int, bytes]] = {}
         self.findings: list[Finding] = []
@@ -53,6 +68,11 @@ class TargetProblems:
         """Count a problem that many entries may have."""
         count, first = self._tallies.get(problem, (0, path))
         self._tallies[problem] = (count + 1, first)
+
+    def miss_owner(self, path: bytes) -> None:
+        """Count an entry whose owner may not be set."""
+        if self._owners_matter:
+            self.tally(_OWNER, path)
 
     def report_tallies(self) -> None:
         """Turn each counted problem into one finding, at the first entry that had it."""

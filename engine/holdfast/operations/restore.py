@@ -90,7 +90,7 @@ def restore(
     _check(options)
     started = clock.monotonic_s()
     counts = RestoreCounts()
-    problems = TargetProblems(options.target, progress.finding)
+    problems = TargetProblems(options.target, progress.finding, owners_matter=options.owners_matter)
     progress.begin("restore")
     try:
         with TargetTree(options.target, problems) as tree:

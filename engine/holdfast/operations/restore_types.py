@@ -73,6 +73,8 @@ class RestoreOptions:
     """Touch nothing; report what would happen."""
     verify: bool = False
     """Read every file after it was written and compare it with the snapshot."""
+    owners_matter: bool = True
+    """Whether it is a problem that owners cannot be set, as for anybody but root."""
     include: IncludeFilter = field(default_factory=IncludeFilter)
     """Of absolute paths in the snapshot; the directories above are restored too."""
     exclude: ExcludeFilter = field(default_factory=ExcludeFilter)

@@ -93,13 +93,11 @@ rgw rados pool pg num min = 1
 rgw dynamic resharding = false
 osd client watch timeout = 2
 rgw lc debug interval = 2
-rgw lc lock max time = 10
 rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
 rgw crypt s3 kms encryption keys = {KMS_KEY}=aG9sZGZhc3QgdGVzdHMgdGhpcyBrZXkgaXMgbm9uZSE=
 """
-"""A day of lifecycle rules takes two seconds; a gateway that a test kills while it applies some keeps
-them locked for 10 seconds and not for 90. The osd does not enter itself into the map: in its first
+"""A day of lifecycle rules takes two seconds. The osd does not enter itself into the map: in its first
 moments it may do so without the cluster's id, is refused, and ends. Watches of a dead gateway end
 after two seconds, not thirty, in which changes of buckets wait for it."""
 

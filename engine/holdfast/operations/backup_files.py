@@ -19,6 +19,9 @@ from holdfast.operations.content_builder import ContentBuilder
 from holdfast.repository.writer import Writer
 
 _BUFFER_SIZE: Final = 4 << 20
+_PIPE_BUFFER_SIZE: Final = 512 << 10
+"""What is taken from a pipe at once: less than it holds, so that the writer goes on meanwhile. With
+4 MiB each side waited for the other: 5.1 s instead of 4.5 s for 400 MB of pg_dump on two cores."""
 _SPARSE_MINIMUM: Final = 128 << 10
 _MOST_LINKS: Final = 100_000
 
@@ -95,13 +98,21 @@ class FileReader:
         return found
 
     def read_all(
-        self, readinto: Callable[[memoryview], int], builder: ContentBuilder | None = None
+        self,
+        readinto: Callable[[memoryview], int],
+        builder: ContentBuilder | None = None,
+        *,
+        is_pipe: bool = False,
     ) -> tuple[ContentBuilder, int]:
         """Read a stream to its end; return the builder with its ids, and its size."""
         builder = builder or ContentBuilder(self._writer.add_ids)
         add, note = self._writer.add_data, builder.add
         size = 0
-        for chunk in iter_chunks(readinto, self._chunker, buffer=self._buffer):
+        buffer = self._buffer
+        if is_pipe:
+            longest = self._chunker.max_size
+            buffer = bytearray(max(_PIPE_BUFFER_SIZE, longest) + longest)
+        for chunk in iter_chunks(readinto, self._chunker, buffer=buffer):
             size += len(chunk)
             note(add(chunk))
         self.bytes_read += size

@@ -14,7 +14,12 @@ from holdfast.chunking import Profile, chunker, whole_file_limit
 from holdfast.compression import DEFAULT_LEVEL
 from holdfast.errors import BackendError, CommitVoidError
 from holdfast.findings import Finding
-from holdfast.format.snapshot import MAX_XATTR_NAMES, Snapshot, SnapshotStats
+from holdfast.format.snapshot import (
+    MAX_XATTR_NAMES,
+    DatabaseRecord,
+    Snapshot,
+    SnapshotStats,
+)
 from holdfast.ids import ObjectId, new_object_id
 from holdfast.operations.backup_files import FileReader
 from holdfast.operations.forget import forget_id
@@ -121,6 +126,7 @@ class BackupSession:
         self.uids: set[int] = set()
         self.gids: set[int] = set()
         self.xattr_names: set[bytes] = set()
+        self.database: DatabaseRecord | None = None
         self.writer: Writer
         self.reader: BlobReader
         self.files: FileReader
@@ -189,7 +195,10 @@ class BackupSession:
 
         Args:
             current: what is being read.
-            partial_root: gives the root of what has been read so far; None if there is none yet.
+            partial_root: gives the root of what has been read so far; None for streams.
+
+        Raises:
+            CommitVoidError: prune went on without what a long stream has stored.
         """
         now_s = self._clock.monotonic_s()
         crowded = len(self.writer.new) >= CHECKPOINT_BLOBS
@@ -200,7 +209,12 @@ class BackupSession:
         stats = self.stats
         items = stats.files_new + stats.files_changed + stats.files_unmodified
         self.progress.update(items, max(stats.logical_bytes, self.files.bytes_read), current)
-        if partial_root is not None and (crowded or now_s - self._checkpoint_s >= CHECKPOINT_S):
+        if partial_root is None:
+            if crowded and not self.options.dry_run:
+                # No part of a stream is worth a snapshot, but memory must stay flat, and the next
+                # run finds what this one has stored.
+                self.writer.commit_index()
+        elif crowded or now_s - self._checkpoint_s >= CHECKPOINT_S:
             self._checkpoint_s = now_s
             self._commit(partial_root(), partial=True)
 
@@ -287,6 +301,7 @@ class BackupSession:
             stats=self.stats,
             findings=tuple(self._findings),
             xattr_names=self._all_xattr_names(),
+            database=self.database,
         )
         self._own_last = self.writer.commit(snapshot, self._own_last)
         superseded, self._partial = self._partial, ObjectId(snapshot.id) if partial else None

@@ -141,7 +141,7 @@ def _backup_stream(
             return os.readv(descriptor, (view,))
 
         try:
-            builder, size = session.files.read_all(readinto)
+            builder, size = session.files.read_all(readinto, is_pipe=True)
         except OSError as error:
             raise SourceError(display(path), describe(error)) from error
         check()

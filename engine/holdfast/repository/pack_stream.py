@@ -11,6 +11,7 @@ Memory: (threads x 2 + 2) slices of plaintext and as many sealed ones, about 20 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -101,6 +102,32 @@ class PackStream:
         self._buffer = bytearray()
         self._view = memoryview(self._buffer)
         self._used = 0
+        self._shipped = 0
+        self._plain_ends = array("Q")
+        """Where each slice ends in all that was appended; with the next 12 bytes a slice."""
+        self._sealed_sizes = array("I")
+
+    @property
+    def position(self) -> int:
+        """Plaintext bytes appended so far, in all packs."""
+        return self._shipped + self._used
+
+    def stored_between(self, start: int, end: int) -> int:
+        """Return what the plaintext from position `start` to `end` became, after `flush`.
+
+        A slice that goes beyond counts by the share of it that does not.
+        """
+        stored = 0.0
+        ends = self._plain_ends
+        at = bisect_right(ends, start)
+        while at < len(self._sealed_sizes):
+            begins = ends[at - 1] if at else 0
+            if begins >= end:
+                break
+            part = min(end, ends[at]) - max(start, begins)
+            stored += self._sealed_sizes[at] * part / (ends[at] - begins)
+            at += 1
+        return round(stored)
 
     def room(self, length: int) -> memoryview:
         """Return the next `length` writable bytes of the stream, at most `TAIL_ROOM`.
@@ -225,6 +252,8 @@ class PackStream:
             seal_slice, pack.header, pack.slices, old[:length], last=last, level=self._level
         )
         pack.slices += 1
+        self._shipped += length
+        self._plain_ends.append(self._shipped)
         self._in_flight.append((job, pack, buffer))
         while len(self._in_flight) >= self._most_in_flight or (
             self._in_flight and self._in_flight[0][0].done()
@@ -266,6 +295,7 @@ class PackStream:
         self._buffers.append(buffer)
         self._write(pack, sealed)
         pack.slice_sizes.append(len(sealed))
+        self._sealed_sizes.append(len(sealed))
         self._recent.append(len(sealed))
         pack.in_flight -= 1
         if pack.ended and not pack.in_flight:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -11,9 +12,12 @@ import pytest
 
 from holdfast.chunking import Profile
 from holdfast.errors import CommandFailedError, ConfigurationError, SourceError
+from holdfast.operations import backup_files, backup_session
 from holdfast.operations.backup import BackupOptions, BackupResult
 from holdfast.operations.backup_stream import backup_command, backup_stream
 from holdfast.repository.repository import Repository
+from holdfast.repository.writer import Writer
+from support.repos import check_all
 from support.sessions import (
     HOST,
     backup,
@@ -133,3 +137,30 @@ def test_streams_and_trees_have_their_own_parents(repository: Repository, tmp_pa
     assert tree.stats.bytes_added < 2000, "the same data under another name"
     with stream_of(tmp_path, DATA) as stream:
         assert backup_stream(repository, stream, b"db", OPTIONS).parent == streamed.snapshot
+
+
+def test_a_long_stream_keeps_few_ids_and_no_part_of_it_is_a_snapshot(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids of new blobs move to the cache on the way: 110 bytes for each 4 KiB are 2.7 GB for 100 GB."""
+    monkeypatch.setattr(backup_session, "CHECKPOINT_BLOBS", 20)
+    monkeypatch.setattr(backup_files, "_PIPE_BUFFER_SIZE", 64 << 10)
+    most = 0
+    data = random_bytes(3_000_000)
+    options = replace(OPTIONS, profile=Profile.DUMP)
+    commit_index = Writer.commit_index
+
+    def watch(writer: Writer) -> None:
+        nonlocal most
+        most = max(most, len(writer.new))
+        commit_index(writer)
+        assert not repository.snapshots()
+
+    monkeypatch.setattr(Writer, "commit_index", watch)
+    with stream_of(tmp_path, data) as stream:
+        result = backup_stream(repository, stream, b"db.sql", options)
+    assert 20 <= most < 100
+    assert only_file(repository, result)[1] == data
+    with stream_of(tmp_path, data) as stream:
+        assert backup_stream(repository, stream, b"other.sql", options).stats.blobs_added < 10
+    assert check_all(repository).damage == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +14,11 @@ from holdfast.backends.base import Backend
 from holdfast.backends.location import parse_location
 from holdfast.backends.s3 import S3Backend
 from holdfast.backends.s3_client import open_s3_client
+from holdfast.database_errors import LogConflictError, LogSegmentNotFoundError
 from holdfast.errors import RepositoryExistsError
+from holdfast.repository.log_archive import LogArchive, list_archives
 from support.moto_server import MotoServer, running_moto, set_credentials
+from support.repos import init_store, open_repository
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +59,26 @@ def test_a_whole_bucket(moto: MotoServer, location: str) -> None:
     with pytest.raises(RepositoryExistsError, match="the bucket is not empty"):
         backend.initialize()
     backend.close()
+
+
+def test_log_segments_of_any_name(moto: MotoServer, location: str, tmp_path: Path) -> None:
+    """Their names come from servers; a second one of a name is refused by the storage itself."""
+    backend = S3Backend(open_s3_client(parse_location(location)))
+    init_store(backend)
+    with open_repository(backend, tmp_path) as repository:
+        archive = LogArchive(repository, "wal", "7300000000000000001")
+        names = ["0000000100000000000000AB", "00000002.history", "mysql bin/ä.000001", "a" * 217]
+        for name in names:
+            data = name.encode() * 100_000
+            assert archive.push(name, io.BytesIO(data), len(data)) is True
+            assert archive.push(name, io.BytesIO(data), len(data)) is False
+            with pytest.raises(LogConflictError):
+                archive.push(name, io.BytesIO(data[:-1]), len(data) - 1)
+            pieces: list[bytes] = []
+            archive.fetch(name, pieces.append)
+            assert b"".join(pieces) == data
+        assert [segment.name for segment in archive.segments()] == sorted(names)
+        assert [one.identity for one in list_archives(repository)] == [archive.identity]
+        assert archive.remove(names) == len(names)
+        with pytest.raises(LogSegmentNotFoundError):
+            archive.fetch(names[0], pieces.append)

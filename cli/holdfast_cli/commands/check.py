@@ -21,8 +21,9 @@ _HELP: Final = """Verify that the repository is consistent and readable.
 
 Without options: every snapshot, index object and directory is read, every blob that they refer
 to is in a pack, and every pack is there in full length. With --read-data all packs are read too
-and every blob is compared with its id. Damage is reported as the files and snapshots that it
-affects, and the exit code is 13.
+and every blob is compared with its id; archived logs of databases too. Damage is reported as the
+files and snapshots that it affects, and the exit code is 13. If segments of a log are missing that
+a base backup could go on with, the exit code is 3.
 
 \b
 Examples:
@@ -55,7 +56,9 @@ def command(app: App, *, read_data: bool, read_data_subset: str | None) -> int:
         _write_events(app, result)
     else:
         _show(app, result)
-    return ExitCode.SUCCESS if result.ok else ExitCode.DAMAGED
+    if not result.ok:
+        return ExitCode.DAMAGED
+    return ExitCode.FINDINGS if result.findings else ExitCode.SUCCESS
 
 
 def _write_events(app: App, result: CheckResult) -> None:
@@ -63,6 +66,8 @@ def _write_events(app: App, result: CheckResult) -> None:
         app.output.event("damage", kind=damage.kind, name=damage.name, problem=damage.problem)
     for file in result.files:
         app.output.event("affected", snapshot=file.snapshot, path=file.path, problem=file.problem)
+    for finding in result.findings:
+        app.output.event("finding", path=finding.path, problem=finding.problem)
     app.output.event(
         "summary",
         ok=result.ok,
@@ -75,6 +80,9 @@ def _write_events(app: App, result: CheckResult) -> None:
         unused_packs=result.unused_packs,
         blobs=result.blobs,
         bytes_read=result.bytes_read,
+        log_segments=result.log_segments,
+        log_segments_read=result.log_segments_read,
+        findings=len(result.findings),
         seconds=round(result.seconds, 3),
     )
 
@@ -87,10 +95,14 @@ def _show(app: App, result: CheckResult) -> None:
         app.output.line(line)
     if len(lines) > _MOST_SHOWN:
         app.output.line(f"and {len(lines) - _MOST_SHOWN} more files; --json lists all")
-    read = f", {format_size(result.bytes_read)} read" if result.packs_read else ""
+    for finding in result.findings:
+        app.output.warn(f"{finding.path}: {finding.problem}")
+    has_read = result.packs_read or result.log_segments_read
+    read = f"{format_size(result.bytes_read)} read, " if has_read else ""
+    logs = f"{count(result.log_segments, 'log segment')}, " if result.log_segments else ""
     extent = (
         f"{count(result.snapshots, 'snapshot')}, {count(result.packs, 'pack')}, "
-        f"{count(result.blobs, 'blob')}{read}, {format_duration(result.seconds)}"
+        f"{count(result.blobs, 'blob')}, {logs}{read}{format_duration(result.seconds)}"
     )
     if result.ok:
         app.output.summary(f"no damage found ({extent})")

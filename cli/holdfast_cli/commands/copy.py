@@ -9,7 +9,12 @@ from typing import Any, Final, TypeVar
 import click
 
 from holdfast.crypto.secrets import Secret
-from holdfast.errors import NotFoundError, RepositoryNotFoundError, WrongKeyError
+from holdfast.errors import (
+    IntegrityError,
+    NotFoundError,
+    RepositoryNotFoundError,
+    WrongKeyError,
+)
 from holdfast.format.config import CONFIG_NAME
 from holdfast.operations.copy import CopyOptions, CopyResult, copy_snapshots
 from holdfast.operations.object_lock import LockReport
@@ -38,6 +43,8 @@ other one is only read.
 
 The keys of the two may differ: then everything is encrypted anew. A mirror (`holdfast init
 --mirror`) has the keys of its origin, and takes packs over as they are, which is faster.
+
+The archived logs of databases come along with their base backups, as far as these need them.
 
 If a snapshot cannot be read because the other repository is damaged, the others are copied and
 the exit code is 13.
@@ -119,7 +126,10 @@ def command(
         _show(app, result, dry_run=dry_run)
     show_locks(app, locks)
     if not result.ok:
-        return ExitCode.DAMAGED
+        is_damage = result.damaged or any(
+            isinstance(problem, IntegrityError) for problem in result.logs.problems
+        )
+        return ExitCode.DAMAGED if is_damage else ExitCode.LOG_CONFLICT
     return ExitCode.FINDINGS if locks is not None and locks.failed else ExitCode.SUCCESS
 
 
@@ -178,6 +188,10 @@ def _write_events(app: App, result: CopyResult, locks: LockReport | None, *, dry
         packs_copied=result.packs_copied,
         pack_bytes_copied=result.pack_bytes_copied,
         bytes_stored=result.bytes_stored,
+        log_segments=result.logs.segments,
+        log_bytes=result.logs.stored_bytes,
+        log_segments_expired=result.logs.expired,
+        log_problems=[str(problem) for problem in result.logs.problems],
         seconds=round(result.seconds, 3),
         dry_run=dry_run,
         locks=None if locks is None else locks_json(locks),
@@ -200,6 +214,20 @@ def _show(app: App, result: CopyResult, *, dry_run: bool) -> None:
         stored = format_size(result.bytes_stored)
         took = format_duration(result.seconds)
         app.output.summary(f"copied {copied} ({stored} stored), {there}, took {took}")
+    logs = result.logs
+    if logs.segments:
+        would = "would copy" if dry_run else "copied"
+        segments = count(logs.segments, "log segment")
+        app.output.summary(f"{would} {segments} of {format_size(logs.stored_bytes)}")
+    if logs.expired:
+        segments = count(logs.expired, "log segment")
+        app.output.warn(
+            f"{segments} of copied base backups were left out, since prune has removed them from "
+            "this repository before: restore those backups from the other one, if a moment after "
+            "their end is wanted"
+        )
+    for problem in logs.problems[:_MOST_SHOWN]:
+        app.output.warn(str(problem))
     if result.vanished:
         gone = count(result.vanished, "snapshot")
         app.output.warn(f"{gone} went from the other repository before the copy was done")

@@ -135,6 +135,8 @@ def prune_json(result: PruneResult) -> dict[str, Any]:
             format_rfc3339(result.locked_until_ns) if result.locked_until_ns is not None else None
         ),
         "index_objects_removed": result.index_objects_removed,
+        "log_segments_removed": result.log_segments_removed,
+        "log_bytes_removed": result.log_bytes_removed,
         "bytes_before": result.bytes_before,
         "bytes_removed": result.bytes_removed,
         "bytes_repacked": result.bytes_repacked,
@@ -197,6 +199,10 @@ def _lines(result: PruneResult) -> Iterator[str]:
         f"{would} {snapshots}{count(result.packs_removed, 'pack')} of {before}: "
         f"{format_size(max(0, result.bytes_freed))} freed"
     )
+    if result.log_segments_removed:
+        segments = count(result.log_segments_removed, "log segment")
+        size = format_size(result.log_bytes_removed)
+        yield f"{would} {segments} that no base backup needs: {size} freed"
     if result.packs_repacked:
         verb = "would copy" if result.outcome == Outcome.PLANNED else "copied"
         yield (

@@ -12,6 +12,7 @@ from holdfast.policy.selection import SnapshotFilter
 from holdfast.units import format_size
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.opening import open_repository
+from holdfast_cli.output.names import count
 from holdfast_cli.snapshot_options import EVERYTHING, choose, filter_options
 
 _HELP: Final = """Count what is stored and what deduplication saves.
@@ -19,6 +20,7 @@ _HELP: Final = """Count what is stored and what deduplication saves.
 Logical bytes are the sum of all files of the snapshots, as if each were restored; unique bytes
 what is left of them after deduplication, with the metadata; stored bytes what that takes in
 packs, compressed and encrypted. Named or filtered snapshots are measured as if they were alone.
+Archived logs of databases are counted beside that.
 
 \b
 Examples:
@@ -54,6 +56,8 @@ def command(
                 "total_ratio": round(stats.total_ratio, 4),
                 "packs": stats.packs,
                 "blobs": stats.blobs,
+                "log_segments": stats.log_segments,
+                "log_bytes": stats.log_bytes,
             }
         )
         return
@@ -65,3 +69,6 @@ def command(
     app.output.line(f"in total     {stats.total_ratio:.2f} x smaller")
     app.output.line(f"packs        {stats.packs}")
     app.output.line(f"blobs        {stats.blobs}")
+    if stats.log_segments:
+        segments = count(stats.log_segments, "segment")
+        app.output.line(f"logs         {format_size(stats.log_bytes)} in {segments}")

@@ -224,9 +224,15 @@ class LocalBackend:
             self._make_parents(name)
             durable.publish(temporary, path)
         except FileExistsError as error:
+            # Who finds that the same bytes are there already may rely on them from now on, also
+            # where their writer died before it had synced the directory.
+            self._sync_parent(path, name)
             raise AlreadyExistsError(self._root, name) from error
         except OSError as error:
             raise self.translated(error, name) from error
+        self._sync_parent(path, name)
+
+    def _sync_parent(self, path: str, name: str) -> None:
         try:
             durable.sync_directory(os.path.dirname(path))
         except OSError as error:

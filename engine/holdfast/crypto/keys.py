@@ -40,6 +40,8 @@ class Subkeys:
     """Seals the inner part of snapshots: what, where and the root."""
     data_key_wrap: bytes = field(repr=False)
     """Wraps the data keys of packs (wrap kind 1, epoch 0)."""
+    logs: bytes = field(repr=False)
+    """Names log archives, so that the storage sees no server's identity."""
 
     @classmethod
     def derive(cls, root_key: bytes, repository_id: bytes) -> Subkeys:
@@ -56,6 +58,7 @@ class Subkeys:
             objects=subkey("named objects"),
             snapshots=subkey("snapshots"),
             data_key_wrap=subkey("data key wrap, epoch 0"),
+            logs=subkey("log archives"),
         )
 
     def data_hash(self) -> KeyedHash:

@@ -8,7 +8,7 @@
     7       1     0
     8       16    repository id
 
-A named object (all kinds but packs and key slots) goes on with
+A named object (all kinds but packs, key slots and log segments) goes on with
 
     24      32    salt, random
     56      32    key commitment
@@ -71,6 +71,7 @@ class ObjectKind(IntEnum):
     SESSION = 7
     GC = 8
     COPY = 9
+    LOG = 10
 
     @property
     def label(self) -> str:
@@ -88,6 +89,7 @@ _LABELS: Final = {
     ObjectKind.SESSION: "session",
     ObjectKind.GC: "gc entry",
     ObjectKind.COPY: "copy list",
+    ObjectKind.LOG: "log segment",
 }
 
 

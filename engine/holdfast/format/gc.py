@@ -33,6 +33,17 @@ class Step(IntEnum):
     SEAL = 2
 
 
+class LogHorizon(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """Where the needed part of one log archive begins. Fields are only ever added at the end."""
+
+    archive: bytes
+    """Its id, 16 bytes."""
+    kind: str
+    """Of the log: says how names are ordered."""
+    first: str
+    """Everything before it expires, as `policy.log_retention.is_expired` tells."""
+
+
 class Condemn(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Begins a cycle: from now on no writer builds upon these objects."""
 
@@ -43,6 +54,8 @@ class Condemn(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     packs: bytes
     index_ids: bytes
     """Index objects that no commit names."""
+    logs: tuple[LogHorizon, ...] = ()
+    """What visible snapshots needed of logs when the plan was made; decides nothing alone."""
 
 
 class Close(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -69,6 +82,9 @@ class Seal(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Index objects that are deleted, since `index_ids` lists what they listed."""
     forgotten: bytes
     """Snapshots whose forget marks became final."""
+    logs: tuple[LogHorizon, ...] = ()
+    """What expires of logs: only what neither the CONDEMN's snapshots needed nor those that were
+    there after the CLOSE."""
 
 
 Entry: TypeAlias = Condemn | Close | Seal
@@ -115,4 +131,6 @@ def decode_entry(number: int, body: bytes) -> Entry:
     lists = [value for value in msgspec.structs.astuple(entry)[3:] if isinstance(value, bytes)]
     if len(entry.previous_hash) != len(FIRST_HASH) or any(len(one) % _ID_LENGTH for one in lists):
         raise FormatError("gc entry", str(number), "impossible hash or list of ids")
+    if not isinstance(entry, Close) and any(len(o.archive) != _ID_LENGTH for o in entry.logs):
+        raise FormatError("gc entry", str(number), "impossible id of a log archive")
     return entry

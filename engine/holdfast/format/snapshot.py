@@ -47,6 +47,35 @@ class SnapshotStats(msgspec.Struct, array_like=True, kw_only=True):
     duration_ns: int = 0
 
 
+class StreamRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What one stream of a database backup cost."""
+
+    label: str
+    """What people call it: "shop data", "globals"."""
+    files: int
+    logical_bytes: int
+    new_bytes: int
+    """Plaintext of blobs that the repository did not have, without metadata."""
+    stored_bytes: int
+    """What that became after compression and encryption; a slice that two streams share counts
+    for each by its share of the plaintext."""
+    duration_ns: int = 0
+
+
+class DatabaseRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What a snapshot is of, if it is of a database. Fields are only ever added at the end."""
+
+    kind: str
+    """"postgresql", "mariadb" …"""
+    method: str
+    """"logical" or "physical"."""
+    instance: str
+    server_version: str = ""
+    streams: tuple[StreamRecord, ...] = ()
+    properties: dict[str, str] = {}
+    """Facts that a restore needs, by names that docs/format.md lists: positions, identities."""
+
+
 class Snapshot(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """One snapshot. Fields are only ever added at the end, each with a default."""
 
@@ -77,6 +106,8 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     `ls -l` asks for two of them for each file, which over FUSE costs more than all the rest: who
     knows that nobody has them can say so once.
     """
+    database: DatabaseRecord | None = None
+    """What it is of, if it was made by `backup-db`."""
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.errors import IntegrityError
+from holdfast.findings import Finding
 from holdfast.format.index import PackEntry
 from holdfast.format.node import Node, NodeType
 from holdfast.format.pack import BlobKind
@@ -22,6 +23,7 @@ from holdfast.format.snapshot import Snapshot
 from holdfast.fs.source import display
 from holdfast.ids import BlobId, ObjectId
 from holdfast.operations.check_data import PackVerifier
+from holdfast.operations.check_logs import check_logs
 from holdfast.operations.copy_names import check_copy_lists
 from holdfast.operations.file_content import content_ids
 from holdfast.operations.references import iter_references, roots_of
@@ -80,6 +82,11 @@ class CheckResult:
     """Packs no index object lists: left by interrupted runs, harmless."""
     damage: list[Damage] = field(default_factory=list)
     files: list[AffectedFile] = field(default_factory=list)
+    log_segments: int = 0
+    """Archived segments of databases' logs."""
+    log_segments_read: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    """What is missing without being damage: gaps in logs."""
     seconds: float = 0.0
 
     @property
@@ -139,6 +146,7 @@ class _Check:
         index_ids = sorted(self._repository.index_ids(view))
         result.index_objects = len(index_ids)
         present = self._check_packs(index_ids, view)
+        self._check_logs(snapshots)
         for problem in self._repository.problems:
             self._damage(problem)
         with BlobReader(self._repository, believe_cache=False) as reader:
@@ -180,6 +188,21 @@ class _Check:
         index.set_present(present)
         self._progress.end()
         return present
+
+    def _check_logs(self, snapshots: list[Snapshot]) -> None:
+        """Look through the archived logs of databases, and read those that are to be read."""
+        result = self._result
+        chance = random.Random(self._options.random_seed)  # noqa: S311  # a sample, no secret
+        self._progress.begin("logs")
+        found = check_logs(
+            self._repository, snapshots, self._options.read_data, chance, self._progress.update
+        )
+        self._progress.end()
+        result.log_segments, result.log_segments_read = found.segments, found.segments_read
+        result.bytes_read += found.bytes_read
+        result.findings += found.findings
+        for problem in found.damage:
+            self._damage(problem)
 
     def _check_all(
         self,

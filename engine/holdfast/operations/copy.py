@@ -23,6 +23,7 @@ from holdfast.errors import CommitVoidError, ConfigurationError, IntegrityError
 from holdfast.findings import Finding
 from holdfast.format.snapshot import Snapshot
 from holdfast.ids import BlobId, new_object_id
+from holdfast.operations.copy_logs import copy_logs
 from holdfast.operations.copy_map import CopyMap, map_key
 from holdfast.operations.copy_packs import PackTransfer
 from holdfast.operations.copy_plan import CopyPlan, PlannedSnapshot
@@ -153,6 +154,7 @@ class _Copy:
         self._note_view(self._view)
         self._last.clear()
         left = self._choose()
+        self._copy_logs(left)
         stored = self._result.bytes_stored
         with (
             BlobReader(self._source) as reader,
@@ -179,6 +181,26 @@ class _Copy:
                 writer.close_journal()
             finally:
                 self._result.bytes_stored = stored + writer.bytes_stored
+
+    def _copy_logs(self, left: list[Snapshot]) -> None:
+        """Copy what base backups need of logs: those that are to be copied, and those there already."""
+        there = {origin_of(one) for one in self._view.snapshots}
+        chosen = {one.id for one in left}
+        wanted = [one for one in self._asked if one.id in chosen or origin_of(one) in there]
+        self._begin_phase("logs", len(wanted))
+        done = copy_logs(
+            self._source,
+            self._destination,
+            self._view,
+            wanted,
+            dry_run=self._options.dry_run,
+            on_bytes=self._on_bytes,
+        )
+        self._progress.end()
+        logs = self._result.logs
+        logs.segments += done.segments
+        logs.stored_bytes += done.stored_bytes
+        logs.expired, logs.problems = done.expired, done.problems
 
     @contextmanager
     def _transfer(self, run: CopyRun) -> Iterator[Transfer]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from holdfast.compression import DEFAULT_LEVEL
 from holdfast.errors import IntegrityError
 from holdfast.format.snapshot import Snapshot
+from holdfast.operations.copy_logs import LogCopy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +52,14 @@ class CopyResult:
     pack_bytes_copied: int = 0
     bytes_stored: int = 0
     """Bytes of all packs stored."""
+    logs: LogCopy = field(default_factory=LogCopy)
+    """What was done with the archived logs of databases."""
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
         """Whether everything that was asked for is there."""
-        return not self.damaged
+        return not self.damaged and not self.logs.problems
 
 
 class UnreadableError(Exception):

@@ -30,7 +30,7 @@ _SEASONED_DAYS: Final = 30
 _LONGEST_ID: Final = 255
 _NAMES: Final = (
     *(CONFIG_NAME, layout.KEYS, layout.PACKS, layout.INDEX, layout.SNAPSHOTS),
-    *(layout.FORGETS, layout.GC, layout.COPIES),
+    *(layout.FORGETS, layout.GC, layout.COPIES, layout.LOGS),
 )
 """What the names of objects begin with that a repository rests on."""
 

@@ -28,6 +28,7 @@ from holdfast.errors import BackendError, ConfigurationError, HoldfastError, Not
 from holdfast.format.config import CONFIG_NAME
 from holdfast.format.snapshot import Snapshot
 from holdfast.operations.live_blobs import LiveBlobs
+from holdfast.operations.log_expiry import needed_objects
 from holdfast.operations.references import roots_of
 from holdfast.progress import NullProgress, Progress
 from holdfast.repository import layout
@@ -163,6 +164,7 @@ def _needed(
         *(layout.snapshot_name(one.id) for one in chosen),
         *sorted(layout.index_name(one) for one in trusted if packs & set(listed.get(one, ()))),
         *sorted(_pack_names(repository, packs)),
+        *needed_objects(repository, chosen),
     ]
 
 

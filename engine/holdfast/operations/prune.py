@@ -15,6 +15,7 @@ from typing import Final
 from holdfast.errors import CommitVoidError, IntegrityError, PruneBusyError
 from holdfast.format.gc import Condemn, join_ids
 from holdfast.operations.live_blobs import LiveBlobs
+from holdfast.operations.log_expiry import find_horizons, newly_expired
 from holdfast.operations.maintainer import sole_pruner
 from holdfast.operations.prune_delete import Deletion, finish_deletes
 from holdfast.operations.prune_seal import decide
@@ -114,6 +115,10 @@ class _Prune:
         result.snapshots_kept -= len(assumed)
         result.snapshots_removed = len(found.view.forgotten) + len(assumed)
         result.waited_for = [_waited_for(session) for session in sessions]
+        kept = [one for one in found.view.snapshots if one.id not in assumed]
+        expired = newly_expired(self._repository, find_horizons(self._repository, kept))
+        result.log_segments_removed = len(expired)
+        result.log_bytes_removed = sum(segment.stored_size for segment in expired.values())
 
     def _attempt(self) -> bool:
         """Run to the end; False if another prune came between."""
@@ -153,8 +158,11 @@ class _Prune:
         goes |= {p.pack_id for p in plan.repack if p.number not in copied.damaged_packs}
         goes.update(found.orphans)
         is_scattered = found.index_objects > _MOST_INDEX_OBJECTS + found.blobs // INDEX_BLOBS
-        if not (goes or found.stray_index or found.view.forgotten or is_scattered):
-            result.outcome = Outcome.DONE if result.packs_removed else Outcome.NOTHING
+        logs = find_horizons(repository, found.view.snapshots)
+        is_needed = goes or found.stray_index or found.view.forgotten or is_scattered
+        if not (is_needed or newly_expired(repository, logs, found.view.log)):
+            has_removed = result.packs_removed or result.log_segments_removed
+            result.outcome = Outcome.DONE if has_removed else Outcome.NOTHING
             return True
         log = repository.log.read()
         if log.is_open:
@@ -165,6 +173,7 @@ class _Prune:
             host=self._options.host,
             packs=join_ids(goes),
             index_ids=join_ids(found.stray_index),
+            logs=logs,
         )
         if not repository.log.append(log, condemn):
             return False
@@ -289,6 +298,8 @@ class _Prune:
         result.packs_removed += done.packs
         result.bytes_removed += done.pack_bytes
         result.index_objects_removed += done.index_objects
+        result.log_segments_removed += done.log_segments
+        result.log_bytes_removed += done.log_bytes
         result.packs_undeletable = done.left
         result.packs_locked = done.locked
         end_s = done.locked_until_s

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.errors import BackendError, NotFoundError
+from holdfast.operations.log_expiry import expired_objects
 from holdfast.repository import layout
 from holdfast.repository.journal import dead_sessions
 from holdfast.repository.listing import list_objects
@@ -29,6 +30,8 @@ class Deletion:
     packs: int = 0
     pack_bytes: int = 0
     index_objects: int = 0
+    log_segments: int = 0
+    log_bytes: int = 0
     snapshots: int = 0
     left: int = 0
     """Packs that could not be deleted, and are not locked."""
@@ -67,6 +70,10 @@ def finish_deletes(repository: Repository) -> Deletion:
         for pack_id, is_gone in zip(doomed, gone, strict=True):
             done.packs += is_gone
             done.pack_bytes += packs[pack_id].size * is_gone
+        logs = expired_objects(repository, log)
+        for segment, is_gone in zip(logs.values(), pool.map(remover.delete, logs), strict=True):
+            done.log_segments += is_gone
+            done.log_bytes += segment.stored_size * is_gone
         ends = [end_s for name, end_s in remover.locked.items() if name.startswith(layout.PACKS)]
         done.locked = len(ends)
         done.locked_until_s = max((end_s for end_s in ends if end_s is not None), default=None)

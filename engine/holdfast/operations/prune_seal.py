@@ -14,6 +14,7 @@ from holdfast.format.gc import Close, Seal, join_ids, split_joined
 from holdfast.format.index import PackEntry, encode_index
 from holdfast.ids import BlobId, ObjectId, new_object_id
 from holdfast.operations.live_blobs import LiveBlobs
+from holdfast.operations.log_expiry import decided_horizons
 from holdfast.operations.prune_survey import require_sound
 from holdfast.operations.references import roots_of
 from holdfast.policy.prune_plan import IndexUsage, plan_index
@@ -143,6 +144,7 @@ class _Decision:
             index_ids=join_ids(index_ids),
             superseded=join_ids(replaced | strays | (log.superseded & there)),
             forgotten=join_ids(forgotten),
+            logs=decided_horizons(repository, log, view.snapshots),
         )
         if not repository.log.append(log, entry):
             return None

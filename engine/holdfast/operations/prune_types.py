@@ -84,6 +84,10 @@ class PruneResult:
     bytes_unused: int = 0
     """Stored bytes that stay in packs although nobody needs them."""
     index_objects_removed: int = 0
+    log_segments_removed: int = 0
+    """Archived log segments that no base backup needs; not counted in any other figure."""
+    log_bytes_removed: int = 0
+    """Stored bytes of these."""
     waited_for: list[WaitedFor] = field(default_factory=list)
     problems: list[IntegrityError] = field(default_factory=list)
     """Damage met while copying; those packs stay."""

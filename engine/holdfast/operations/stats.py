@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from holdfast.format.snapshot import Snapshot
 from holdfast.ids import BlobId
+from holdfast.operations.log_expiry import needed_objects
 from holdfast.operations.references import iter_references, roots_of
+from holdfast.repository import layout
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
 
@@ -25,6 +27,10 @@ class RepositoryStats:
     """Bytes of packs for those blobs, after compression and encryption."""
     packs: int
     blobs: int
+    log_segments: int = 0
+    """Archived segments of databases' logs; of some snapshots those that they need."""
+    log_bytes: int = 0
+    """Stored bytes of these; in no other figure."""
 
     @property
     def dedupe_ratio(self) -> float:
@@ -64,6 +70,7 @@ def repository_stats(
     logical = sum(snapshot.stats.logical_bytes for snapshot in chosen)
     tables = dict(index.packs())
     if snapshots is None:
+        logs = [info.size for info in repository.backend.list(layout.LOGS)]
         return RepositoryStats(
             snapshots=len(chosen),
             logical_bytes=logical,
@@ -71,7 +78,10 @@ def repository_stats(
             stored_bytes=sum(table.stored_size for table in tables.values()),
             packs=len(tables),
             blobs=sum(table.blob_count for table in tables.values()),
+            log_segments=len(logs),
+            log_bytes=sum(logs),
         )
+    needed = needed_objects(repository, chosen)
     used: dict[int, int] = {}
     blobs = _referenced(repository, chosen)
     for blob_id in blobs:
@@ -87,6 +97,8 @@ def repository_stats(
         ),
         packs=len(used),
         blobs=len(blobs),
+        log_segments=len(needed),
+        log_bytes=sum(segment.stored_size for segment in needed.values()),
     )
 
 

@@ -5,6 +5,7 @@ Source: docs/format.md#names.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from holdfast.ids import ObjectId, is_object_id
@@ -17,7 +18,13 @@ FORGETS: Final = "forgets/"
 SESSIONS: Final = "sessions/"
 GC: Final = "gc/"
 COPIES: Final = "copies/"
+LOGS: Final = "logs/"
+MAX_LOG_NAME_LENGTH: Final = 217
+"""Characters of a log segment's escaped name: what is left of the longest name of an object."""
 _NUMBER_LENGTH: Final = 10
+_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
+_ESCAPED: Final = re.compile(r"(?:[a-z0-9]|-[0-9a-f]{2})+")
+_ESCAPE: Final = re.compile(rb"-([0-9a-f]{2})")
 
 
 def key_name(slot_id: str) -> str:
@@ -58,6 +65,34 @@ def gc_name(number: int) -> str:
 def copy_name(list_id: str) -> str:
     """Return the name of a copy list."""
     return COPIES + list_id
+
+
+def log_prefix(archive_id: str) -> str:
+    """Return the prefix of the segments of one log archive."""
+    return f"{LOGS}{archive_id}/"
+
+
+def log_name(archive_id: str, name: str) -> str | None:
+    """Return the name of a log segment's object; None if `name` is empty or too long for one.
+
+    Bytes of the UTF-8 form other than lower-case letters and digits become "-" and two hex digits.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    escaped = "".join(chr(one) if one in _PLAIN else f"-{one:02x}" for one in raw)
+    is_possible = 0 < len(escaped) <= MAX_LOG_NAME_LENGTH
+    return log_prefix(archive_id) + escaped if is_possible else None
+
+
+def log_segment_of(name: str) -> tuple[str, str] | None:
+    """Undo `log_name`: return archive id and segment name; None if the name is none's."""
+    parts = name.split("/")
+    if len(parts) != 3 or not name.startswith(LOGS) or not is_object_id(parts[1]):
+        return None
+    if _ESCAPED.fullmatch(parts[2]) is None:
+        return None
+    raw = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), parts[2].encode())
+    segment = raw.decode("utf-8", "surrogateescape")
+    return (parts[1], segment) if log_name(parts[1], segment) == name else None
 
 
 def number_of(name: str) -> int | None:

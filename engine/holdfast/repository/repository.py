@@ -7,6 +7,7 @@ is first asked for.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Final
 
 from holdfast.backends.base import Backend
@@ -90,7 +91,15 @@ class Repository(Closing):
         """Damaged snapshot and index objects met so far; `check` explains them."""
 
     @classmethod
-    def open(cls, backend: Backend, secret: Secret, *, cache_dir: str, clock: Clock) -> Repository:
+    def open(
+        cls,
+        backend: Backend,
+        secret: Secret,
+        *,
+        cache_dir: str,
+        clock: Clock,
+        open_cache: Callable[[str], Cache] = Cache,
+    ) -> Repository:
         """Open the repository behind `backend`.
 
         Args:
@@ -98,6 +107,7 @@ class Repository(Closing):
             secret: opens one of its key slots.
             cache_dir: parent of the caches of all repositories.
             clock: for times in new objects.
+            open_cache: opens the cache in a directory; `AbsentCache` for who uses log archives only.
 
         Raises:
             RepositoryNotFoundError: there is no config.
@@ -121,7 +131,7 @@ class Repository(Closing):
             envelope = Envelope(repository_id, keys.objects, Suite.AES_256_GCM)
             config = decode_config(envelope.open(ObjectKind.CONFIG, CONFIG_NAME, data))
             # Mirrors share the id of their origin, and nothing of what is true of the moment.
-            cache = Cache(
+            cache = open_cache(
                 os.path.join(cache_dir, config.instance.hex()) if config.instance else directory
             )
             if slot_id != likely:

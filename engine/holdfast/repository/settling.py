@@ -106,6 +106,7 @@ class Settler:
             index_ids=join_ids(state.trusted_index((i.id, i.commit.index_ids) for i in valid)),
             superseded=join_ids(state.superseded),
             forgotten=b"",
+            logs=state.seal.logs if state.seal else (),
         )
         try:
             self._log.append(state, entry)

@@ -13,7 +13,7 @@ import pytest
 
 import holdfast
 from holdfast.backends.local import LocalBackend
-from holdfast.errors import AccessDeniedError, OutOfSpaceError
+from holdfast.errors import AccessDeniedError, AlreadyExistsError, OutOfSpaceError
 
 SOURCE = str(Path(str(holdfast.__file__)).parents[1])
 
@@ -78,6 +78,20 @@ def test_order_of_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     backend.delete("packs/3f/b")
     assert log.taken() == ["unlink packs/3f/b", "fsync packs/3f"]
+
+
+def test_a_taken_name_is_durable_before_it_is_said_to_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds the same bytes there relies on them, also if their writer died too early."""
+    backend = LocalBackend(str(tmp_path / "r"))
+    log = CallLog(tmp_path / "r", monkeypatch)
+    backend.initialize()
+    backend.create("logs/a", b"data")
+    log.taken()
+    with pytest.raises(AlreadyExistsError):
+        backend.create("logs/a", b"data")
+    assert log.taken()[-2:] == ["fsync logs", "unlink temporary"]
 
 
 def test_directories_of_others_are_synced_before_they_are_relied_on(

@@ -14,6 +14,7 @@ from holdfast.format.gc import (
     Close,
     Condemn,
     Entry,
+    LogHorizon,
     Seal,
     Step,
     decode_entry,
@@ -28,11 +29,18 @@ from holdfast.ids import ObjectId
 
 IDS = st.lists(st.binary(min_size=16, max_size=16).map(lambda raw: ObjectId(raw.hex())))
 HEAD: dict[str, Any] = {"previous_hash": bytes(range(32)), "time_ns": 7, "host": "höst"}
+HORIZONS = (LogHorizon(archive=bytes(16), kind="wal", first="0" * 24),)
 ENTRIES: list[Entry] = [
-    Condemn(**HEAD, packs=bytes(32), index_ids=b""),
+    Condemn(**HEAD, packs=bytes(32), index_ids=b"", logs=HORIZONS),
     Close(**HEAD),
     Seal(
-        **HEAD, live=bytes(16), doomed=b"", index_ids=bytes(48), superseded=b"", forgotten=bytes(16)
+        **HEAD,
+        live=bytes(16),
+        doomed=b"",
+        index_ids=bytes(48),
+        superseded=b"",
+        forgotten=bytes(16),
+        logs=HORIZONS,
     ),
 ]
 
@@ -70,6 +78,12 @@ def test_an_entry_of_another_step_with_fewer_fields_is_refused(number: int, entr
     [
         Condemn(**{**HEAD, "previous_hash": b"short"}, packs=b"", index_ids=b""),
         Condemn(**HEAD, packs=bytes(15), index_ids=b""),
+        Condemn(
+            **HEAD,
+            packs=b"",
+            index_ids=b"",
+            logs=(LogHorizon(archive=bytes(15), kind="", first=""),),
+        ),
         Seal(**HEAD, live=b"x", doomed=b"", index_ids=b"", superseded=b"", forgotten=b""),
         Seal(**HEAD, live=b"", doomed=b"", index_ids=b"", superseded=b"", forgotten=b"x"),
     ],
@@ -93,6 +107,13 @@ def test_any_bytes_are_a_session_or_refused(body: bytes) -> None:
         decode_session(body, "sessions/x")
     except FormatError:
         pass
+
+
+def test_entries_of_programs_that_knew_no_logs_are_read() -> None:
+    for number in (0, 2):
+        entry = ENTRIES[number]
+        body = msgspec.msgpack.encode(msgspec.msgpack.decode(encode_entry(entry))[:-1])
+        assert decode_entry(number, body) == msgspec.structs.replace(entry, logs=())
 
 
 def test_a_session_round_trips() -> None:

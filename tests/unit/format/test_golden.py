@@ -26,9 +26,19 @@ from holdfast.findings import Finding
 from holdfast.format.config import Config, decode_config, encode_config
 from holdfast.format.copies import decode_copy_list, encode_copy_list, make_copy_list
 from holdfast.format.envelope import Envelope, ObjectKind
-from holdfast.format.gc import Close, Condemn, Entry, Seal, decode_entry, encode_entry, join_ids
+from holdfast.format.gc import (
+    Close,
+    Condemn,
+    Entry,
+    LogHorizon,
+    Seal,
+    decode_entry,
+    encode_entry,
+    join_ids,
+)
 from holdfast.format.index import PackEntry, decode_index, encode_index
 from holdfast.format.keyslot import decode_slot, encode_slot, make_slot, open_slot
+from holdfast.format.log_segment import SegmentHead, SegmentOpener, SegmentSealer
 from holdfast.format.marks import ForgetMark, SessionMark, decode_session, encode_mark
 from holdfast.format.node import Node, NodeExtra, NodeType, decode_page, encode_page
 from holdfast.format.pack import (
@@ -47,8 +57,10 @@ from holdfast.format.pack import (
 )
 from holdfast.format.snapshot import (
     Commit,
+    DatabaseRecord,
     Snapshot,
     SnapshotStats,
+    StreamRecord,
     decode_commit,
     encode_commit,
     open_snapshot,
@@ -143,6 +155,23 @@ SNAPSHOT = Snapshot(
     findings=(Finding("/home/ann/x", "permission denied"),),
     original="e" * 32,
     xattr_names=(b"system.posix_acl_access", b"user.\xff"),
+    database=DatabaseRecord(
+        kind="postgresql",
+        method="physical",
+        instance="main",
+        server_version="15.8",
+        streams=(
+            StreamRecord(
+                label="data",
+                files=7,
+                logical_bytes=2**40,
+                new_bytes=2**20,
+                stored_bytes=2**19,
+                duration_ns=8,
+            ),
+        ),
+        properties={"log_kind": "wal", "log_start": "000000010000000000000003"},
+    ),
 )
 PREVIOUS: dict[str, Any] = {
     "previous_hash": bytes(range(32)),
@@ -150,8 +179,14 @@ PREVIOUS: dict[str, Any] = {
     "host": "host",
 }
 OTHER = "f" * 32
+HORIZONS = (
+    LogHorizon(archive=bytes.fromhex(ID), kind="wal", first="000000020000000000000007"),
+    LogHorizon(archive=bytes.fromhex(OTHER), kind="binlog", first="000042"),
+)
 LOG: dict[int, Entry] = {
-    3: Condemn(**PREVIOUS, packs=join_ids([OTHER, ID]), index_ids=join_ids([ID])),
+    3: Condemn(
+        **PREVIOUS, packs=join_ids([OTHER, ID]), index_ids=join_ids([ID]), logs=HORIZONS[:1]
+    ),
     4: Close(**PREVIOUS),
     5: Seal(
         **PREVIOUS,
@@ -160,8 +195,11 @@ LOG: dict[int, Entry] = {
         index_ids=join_ids([ID]),
         superseded=join_ids([OTHER]),
         forgotten=b"",
+        logs=HORIZONS,
     ),
 }
+SEGMENT = b"log record " * 100_000
+SEGMENT_NAME = f"logs/{ID}/00000001000000000000000-41"
 FORGET = ForgetMark(time_ns=1_800_000_000_000_000_004, host="host")
 SESSION = SessionMark(session_id=ID, started_ns=1_800_000_000_000_000_005, host="host", view=5)
 COPIES = make_copy_list(
@@ -249,6 +287,17 @@ def make_copies() -> bytes:
     return envelope(Suite.AES_256_GCM).seal(ObjectKind.COPY, name, encode_copy_list(COPIES))
 
 
+def make_log_segment() -> bytes:
+    head = SegmentHead(
+        kind="wal", identity="73", name="00000001000000000000000A", size=len(SEGMENT)
+    )
+    sealer = SegmentSealer(envelope(Suite.AES_256_GCM), SEGMENT_NAME, head)
+    pieces = [sealer.begin()]
+    for at in range(0, len(SEGMENT), 1 << 20):
+        pieces += sealer.add(SEGMENT[at : at + (1 << 20)])
+    return b"".join([*pieces, *sealer.end()])
+
+
 def make_repack() -> bytes:
     """A commit without a snapshot."""
     commit = Commit(
@@ -312,6 +361,13 @@ def read_copies(data: bytes) -> object:
     return decode_copy_list(envelope(Suite.AES_256_GCM).open(ObjectKind.COPY, name, data), name)
 
 
+def read_log_segment(data: bytes) -> object:
+    opener = SegmentOpener(envelope(Suite.AES_256_GCM), SEGMENT_NAME)
+    content = b"".join([*opener.feed(data), *opener.end()])
+    assert content == SEGMENT
+    return {"head": opener.head, "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def read_index(data: bytes) -> object:
     return [
         {
@@ -366,6 +422,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Callable[[bytes], object]]] = {
     "forget": (make_forget, read_forget),
     "session": (make_session, read_session),
     "copies": (make_copies, read_copies),
+    "log_segment": (make_log_segment, read_log_segment),
     **{kind: (partial(make_keyslot, kind), partial(read_keyslot, kind)) for kind in SECRETS},
 }
 # HPKE makes its own ephemeral keys, so these bytes differ each time and are only read.

@@ -18,13 +18,13 @@ CLI = ROOT / "cli" / "holdfast_cli"
 # A part may import parts of lower rows and itself; parts of one row never import each other.
 ROWS = (
     ("errors",),
-    ("storage_errors",),
+    ("storage_errors", "database_errors"),
     ("ids", "units", "clock", "closing", "findings", "version"),
     ("progress",),
     ("hashing",),
     ("chunking", "compression", "crypto"),
     ("format", "backends"),
-    ("repository", "policy", "fs"),
+    ("repository", "policy", "fs", "sources"),
     ("operations",),
     ("vfs",),
     ("mount", "server"),

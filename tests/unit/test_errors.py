@@ -9,7 +9,7 @@ from dataclasses import fields
 import msgspec
 import pytest
 
-from holdfast import errors, storage_errors
+from holdfast import database_errors, errors, storage_errors
 from holdfast.errors import (
     AmbiguousSnapshotError,
     BackendError,
@@ -29,11 +29,12 @@ from holdfast.findings import Finding
 
 CLASSES = [
     found
-    for module in (errors, storage_errors)
+    for module in (errors, storage_errors, database_errors)
     for _, found in inspect.getmembers(module, inspect.isclass)
     if found.__module__ == module.__name__
     and issubclass(found, HoldfastError)
-    and found not in (HoldfastError, RepositoryError)
+    and found
+    not in (HoldfastError, RepositoryError, database_errors.DatabaseError, database_errors.LogError)
 ]
 SAMPLES: dict[str, object] = {"str": "sample", "int": 7, "tuple[str, ...]": ("aa" * 16, "ab" * 16)}
 

@@ -15,7 +15,7 @@ import click
 
 from holdfast.errors import HoldfastError
 from holdfast_cli.app import App, app_of
-from holdfast_cli.exit_codes import ExitCode, exit_code_of
+from holdfast_cli.exit_codes import ExitCode, code_for_server, exit_code_of
 from holdfast_cli.options import COMPLETION_VARIABLE, read_environment
 from holdfast_cli.output.console import format_event
 from holdfast_cli.output.names import printable
@@ -42,27 +42,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with writing() as stream:
                 stream.flush()
         except HoldfastError as error:
-            code = exit_code_of(error)
+            code = code_for_server(argv, exit_code_of(error))
             if isinstance(error, OutputError):
                 silence_stdout()  # else Python tries once more at exit and changes the exit code
             values = {field.name: getattr(error, field.name) for field in fields(error)}  # type: ignore[arg-type]
             _report(str(error), json=json, name=type(error).__name__, code=code, values=values)
         except click.exceptions.NoArgsIsHelpError as error:
-            code = ExitCode.USAGE
+            code = code_for_server(argv, ExitCode.USAGE)
             write_error(error.format_message())
         except click.ClickException as error:
-            code = ExitCode.USAGE
+            code = code_for_server(argv, ExitCode.USAGE)
             _report(_usage_sentence(error), json=json, name="UsageError", code=code)
         except (KeyboardInterrupt, click.Abort):
-            code = ExitCode.INTERRUPTED
+            code = code_for_server(argv, ExitCode.INTERRUPTED)
             _report("interrupted", json=json, name="Interrupted", code=code)
         except BrokenPipeError:
             # Whoever read our output has seen enough (`holdfast ls … | head`): nothing to say.
             silence_stdout()
-            code = ExitCode.FAILURE
+            code = code_for_server(argv, ExitCode.FAILURE)
         except Exception as error:  # noqa: BLE001 - a defect must not greet people with a traceback
-            code = ExitCode.FAILURE
-            _report_defect(error, json=json, argv=argv)
+            code = code_for_server(argv, ExitCode.FAILURE)
+            _report_defect(error, json=json, argv=argv, code=code)
         for app in apps:
             app.report_requests()  # after all else, also of a run that failed
     return int(code)
@@ -108,7 +108,7 @@ def _report(
         write_error(f"holdfast: {printable(sentence)}")
 
 
-def _report_defect(error: Exception, *, json: bool, argv: list[str]) -> None:
+def _report_defect(error: Exception, *, json: bool, argv: list[str], code: int) -> None:
     import traceback  # rarely needed, and start-up time is counted in milliseconds
 
     details = "".join(traceback.format_exception(error)) if _wants_details(argv) else ""
@@ -118,7 +118,7 @@ def _report_defect(error: Exception, *, json: bool, argv: list[str]) -> None:
         write_error(details.rstrip())
     else:
         sentence += "; -v -v shows details"
-    _report(sentence, json=json, name="Defect", code=ExitCode.FAILURE)
+    _report(sentence, json=json, name="Defect", code=code)
 
 
 def _wants_details(argv: list[str]) -> bool:

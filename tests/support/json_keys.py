@@ -14,12 +14,32 @@ BACKUP_SUMMARY: Final = [
 ]  # fmt: skip
 LOCKS: Final = ["objects", "looked_at", "extended", "failures", "not_tried", "ends"]
 SNAPSHOT: Final = [
-    "id", "time", "host", "user", "paths", "tags", "parent", "partial", "stats",
+    "id", "time", "host", "user", "paths", "tags", "parent", "partial", "stats", "database",
 ]  # fmt: skip
 SNAPSHOT_STATS: Final = [
     "files_new", "files_changed", "files_unmodified", "directories", "others", "logical_bytes",
     "bytes_read", "bytes_added", "bytes_stored", "blobs_added", "seconds",
 ]  # fmt: skip
+DATABASE: Final = ["kind", "method", "instance", "server_version", "streams", "properties"]
+STREAM: Final = [
+    "label", "files", "logical_bytes", "new_bytes", "stored_bytes", "saved_share", "seconds",
+]  # fmt: skip
+BACKUP_DB_PLAN: Final = [
+    "event", "snapshot", "parent", "kind", "method", "instance", "server_version", "dry_run", "plan",
+]  # fmt: skip
+BACKUP_DB_SUMMARY: Final = [
+    *BACKUP_DB_PLAN[:-1], "streams", "properties", "logical_bytes", "bytes_read", "bytes_added",
+    "bytes_stored", "blobs_added", "seconds", "findings", "locks",
+]  # fmt: skip
+RESTORE_DB_SUMMARY: Final = [
+    "event", "snapshot", "kind", "method", "instance", "databases", "target", "target_time",
+    "dry_run", "plan", "steps", "bytes_restored", "seconds",
+]  # fmt: skip
+VERIFY_DB_SUMMARY: Final = [
+    "event", "snapshot", "kind", "method", "instance", "ok", "databases", "problems", "assertions",
+    "restore_seconds", "seconds",
+]  # fmt: skip
+ASSERTION: Final = ["database", "statement", "answer", "holds"]
 LS_ENTRY: Final = [
     "path", "type", "mode", "uid", "gid", "user", "group", "size", "mtime", "links",
 ]  # fmt: skip
@@ -47,19 +67,21 @@ DUMP_SUMMARY: Final = [
 SERVE_FILES: Final = ["event", "url", "password"]
 CHECK_SUMMARY: Final = [
     "event", "ok", "damaged", "affected", "snapshots", "index_objects", "packs", "packs_read",
-    "unused_packs", "blobs", "bytes_read", "seconds",
+    "unused_packs", "blobs", "bytes_read", "log_segments", "log_segments_read", "findings",
+    "seconds",
 ]  # fmt: skip
 PRUNE: Final = [
     "outcome", "dry_run", "snapshots_kept", "snapshots_removed", "packs_before", "packs_removed",
     "packs_repacked", "packs_orphaned", "packs_needed_again", "packs_undeletable",
-    "packs_locked", "locked_until", "index_objects_removed", "bytes_before", "bytes_removed",
+    "packs_locked", "locked_until", "index_objects_removed", "log_segments_removed",
+    "log_bytes_removed", "bytes_before", "bytes_removed",
     "bytes_repacked", "bytes_written", "bytes_freed", "bytes_unused", "waits_for", "problems",
     "seconds", "locks",
 ]  # fmt: skip
 PRUNE_SUMMARY: Final = ["event", *PRUNE]
 STATS: Final = [
     "snapshots", "logical_bytes", "unique_bytes", "stored_bytes", "dedupe_ratio",
-    "compression_ratio", "total_ratio", "packs", "blobs",
+    "compression_ratio", "total_ratio", "packs", "blobs", "log_segments", "log_bytes",
 ]  # fmt: skip
 KEY_SLOT: Final = ["id", "kind", "label", "created", "opened"]
 INIT: Final = [
@@ -67,8 +89,15 @@ INIT: Final = [
 ]  # fmt: skip
 COPY_SUMMARY: Final = [
     "event", "mirror", "copied", "skipped", "vanished", "damaged", "blobs_read", "bytes_read",
-    "packs_copied", "pack_bytes_copied", "bytes_stored", "seconds", "dry_run", "locks",
+    "packs_copied", "pack_bytes_copied", "bytes_stored", "log_segments", "log_bytes",
+    "log_segments_expired", "log_problems", "seconds", "dry_run", "locks",
 ]  # fmt: skip
+LOGS: Final = [
+    "kind", "identity", "archive", "first", "last", "segments", "objects", "stored_bytes", "gaps",
+    "bases",
+]  # fmt: skip
+LOG_GAP: Final = ["first_missing", "last_missing", "count"]
+LOG_BASE: Final = ["snapshot", "time", "needs_from", "reaches", "until", "timeline", "gap"]
 DOCTOR: Final = [
     "location", "repository", "verdict", "summary", "properties", "measures", "left",
 ]  # fmt: skip
@@ -76,6 +105,8 @@ DOCTOR_PROPERTY: Final = ["property", "expected", "seen", "verdict", "means"]
 LIFECYCLE: Final = ["location", "rules", "other_rules", "dangers", "changed", "dry_run"]
 LIFECYCLE_RULE: Final = ["id", "does"]
 LIFECYCLE_DANGER: Final = ["rule", "problem"]
+WAL_PUSH: Final = ["name", "system_id", "logical_bytes", "is_new"]
+WAL_FETCH: Final = ["name", "system_id", "logical_bytes", "was_ahead"]
 VERSION: Final = ["version", "python", "chunker", "format_version", "libraries"]
 MOUNT: Final = ["event", "mountpoint", "pid", "log"]
 METER_KIND: Final = ["requests", "bytes_sent", "bytes_received", "price"]
@@ -83,10 +114,14 @@ METER: Final = [
     "event", "requests", "bytes_sent", "bytes_received", "kinds", "price", "price_per_month",
     "currency", "provider", "prices_date",
 ]  # fmt: skip
+BINLOG_PUSH: Final = ["identity", "pushed", "already", "logical_bytes", "missing", "active"]
 
 JSON_KEYS: Final = {
     "backup": BACKUP_SUMMARY,
-    "snapshots": [*SNAPSHOT, *SNAPSHOT_STATS],
+    "backup-db": [*BACKUP_DB_PLAN, *BACKUP_DB_SUMMARY, *STREAM, "previous_bytes"],
+    "restore-db": RESTORE_DB_SUMMARY,
+    "verify-db": [*VERIFY_DB_SUMMARY, *ASSERTION],
+    "snapshots": [*SNAPSHOT, *SNAPSHOT_STATS, *DATABASE, *STREAM],
     "ls": [*LS_ENTRY, "target"],
     "find": [*FIND, *FIND_HISTORY, *FIND_CHANGE, "id", "time"],
     "restore": [*RESTORE_SUMMARY, "action", "path", "size"],
@@ -96,6 +131,7 @@ JSON_KEYS: Final = {
     "copy": [*COPY_SUMMARY, "old", "new", "snapshot", "kind", "name", "problem"],
     "check": [*CHECK_SUMMARY, "kind", "name", "problem", "path", "snapshot"],
     "stats": STATS,
+    "logs": [*LOGS, *LOG_GAP, *LOG_BASE],
     "forget": ["keep", "id", "reasons", "forget", "dry_run", "prune", "undone", "forgotten"],
     "prune": [*PRUNE_SUMMARY, *LOCKS, "host", "started", "kind", "name", "problem"],
     "tag": ["changed", "old", "new", "tags", "dry_run"],
@@ -104,6 +140,9 @@ JSON_KEYS: Final = {
     "doctor": [*DOCTOR, *DOCTOR_PROPERTY],
     "lifecycle": [*LIFECYCLE, *LIFECYCLE_RULE, *LIFECYCLE_DANGER],
     "mount": MOUNT,
+    "wal-push": WAL_PUSH,
+    "wal-fetch": WAL_FETCH,
+    "binlog-push": BINLOG_PUSH,
     "version": VERSION,
     "completion": ["shell", "script"],
     "Requests and bandwidth": [*METER, *METER_KIND],

@@ -164,7 +164,7 @@ def merge_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> 
         secret=_choose_secret(given, environment),
         cache_dir=given.get("cache_dir")
         or environment.get("HOLDFAST_CACHE_DIR")
-        or _default_cache_dir(environment),
+        or default_cache_dir(environment),
         json=bool(given.get("json")),
         quiet=quiet,
         verbosity=verbosity,
@@ -261,7 +261,8 @@ def _choose_secret(
     return None
 
 
-def _default_cache_dir(environment: Mapping[str, str]) -> str | None:
+def default_cache_dir(environment: Mapping[str, str]) -> str | None:
+    """Return where caches are unless something else is said; None without a home directory."""
     base = environment.get("XDG_CACHE_HOME", "")
     if not base.startswith("/"):  # the XDG specification: relative paths are invalid, ignore them
         home = environment.get("HOME") or os.path.expanduser("~")

@@ -25,6 +25,15 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "dump": "Write a directory of a snapshot as a tar or zip archive.",
         "copy": "Copy snapshots from another repository.",
     },
+    "Databases": {
+        "backup-db": "Save databases as a snapshot, straight from their own tools.",
+        "restore-db": "Bring databases back, also to a moment between two backups.",
+        "verify-db": "Restore databases into a server made for the purpose, and question it.",
+        "wal-push": "Archive one file of PostgreSQL's write-ahead log; for archive_command.",
+        "wal-fetch": "Fetch one file of PostgreSQL's write-ahead log; for restore_command.",
+        "binlog-push": "Archive the binary logs of MariaDB or MySQL that are complete.",
+        "logs": "Show archived logs, their gaps, and which moments can be restored.",
+    },
     "Look inside": {
         "snapshots": "List snapshots.",
         "ls": "List the files of a snapshot.",

@@ -12,6 +12,7 @@ import click
 from holdfast.errors import ConfigurationError
 from holdfast.format.snapshot import Snapshot, SnapshotStats
 from holdfast.policy.selection import SnapshotFilter, resolve, select
+from holdfast_cli.output.databases import database_json
 from holdfast_cli.times import format_rfc3339
 
 R = TypeVar("R")
@@ -76,6 +77,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "parent": snapshot.parent,
         "partial": snapshot.partial,
         "stats": stats_json(snapshot.stats),
+        "database": database_json(snapshot.database),
     }
 
 

@@ -195,7 +195,7 @@ def test_help_lists_every_command_with_the_summary_of_its_module(run: Runner) ->
     text = run("--help").out
     for name, summary in COMMANDS.items():
         assert f"{name} " in text
-        assert summary in text
+        assert summary in " ".join(text.split())
         outcome = run(name, "--help")
         assert summary.rstrip(".").split(",")[0] in " ".join(outcome.out.split()), name
         assert "Examples:" in outcome.out, name
@@ -227,7 +227,7 @@ def test_completion_finds_commands_and_options(
     run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_HOLDFAST_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", "holdfast ver")
+    monkeypatch.setenv("COMP_WORDS", "holdfast vers")
     monkeypatch.setenv("COMP_CWORD", "1")
     runner = Runner(run._capture)
     assert runner().out.splitlines() == ["plain,version"]

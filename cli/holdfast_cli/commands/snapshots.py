@@ -27,7 +27,7 @@ from holdfast_cli.times import format_local
 _HELP: Final = """List snapshots, the oldest first.
 
 Size is that of all files; New is what the backup added to the repository, compressed. Without
-arguments all snapshots are listed.
+arguments all snapshots are listed. Those of databases have paths like /postgresql/main/logical/shop.
 
 \b
 Examples:

@@ -38,7 +38,7 @@ check: dev ## linter, format, types, architecture
 	$(BIN)/python -m pytest -q tests/unit/test_architecture.py
 
 test: check ## check, then all tests (TESTS='-k name' passes options to pytest)
-	$(BIN)/python -m pytest -n auto $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
 
 test-pure: dev ## tests of the chunker without its C extension
 	$(BIN)/python -c "import sys, pytest; sys.modules['holdfast.chunking._gear'] = None; \

@@ -14,7 +14,7 @@ from support import ceph
 from support.buckets import Bucket, new_bucket, set_credentials
 
 settings.register_profile("dev", max_examples=50, derandomize=True, deadline=None)
-settings.register_profile("ci", max_examples=300, derandomize=True, deadline=None)
+settings.register_profile("ci", max_examples=200, derandomize=True, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # noqa: TID251 - tests are the edge
 
 

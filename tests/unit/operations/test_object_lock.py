@@ -27,6 +27,7 @@ from holdfast.repository.lock_ledger import DAY_S, FREE, LockLedger, span_days
 from holdfast.repository.repository import Repository
 from holdfast.storage_errors import LockedError
 from support.locking import LockingStore, SetClock
+from support.logs import LogServer, names_of
 from support.repos import (
     PACK_SIZE,
     SECRET,
@@ -413,3 +414,25 @@ def test_init_refuses_storage_without_locks(tmp_path: Path) -> None:
     for days in (0, 24_001):
         with pytest.raises(ConfigurationError, match="choose 1 to 24000"):
             require_object_lock(location, DEFAULT_OPTIONS, days)
+
+
+def test_logs_that_bases_need_stay_locked_and_others_go(
+    store: LockingStore, repository: Repository
+) -> None:
+    """A locked segment that has expired is left to a later prune, without a cycle of its own."""
+    server = LogServer()
+    server.run(repository, 2)
+    server.back_up(repository)
+    archive = server.archive(repository)
+    store.clock.now_s += 9 * DAY_S
+    server.run(repository)
+    assert prune_all(repository).log_segments_removed == 0
+    cycle = repository.log.read().last
+    keep_locked(repository, store)
+    ends = {name: store.ends[archive.object_name(server.name(name))] for name in (1, 2, 3, 4)}
+    assert ends[3] == ends[4] > ends[1] == ends[2]
+    assert prune_all(repository).log_segments_removed == 0
+    assert repository.log.read().last == cycle
+    store.clock.now_s += 7 * DAY_S
+    assert prune_all(repository).log_segments_removed == 2
+    assert names_of(repository, server) == [server.name(3), server.name(4)]

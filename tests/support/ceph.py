@@ -140,7 +140,7 @@ class Cluster:
 
     def gateway(self) -> Gateway:
         """Return a gateway of one's own to the same buckets, not started yet; it may be killed."""
-        return Gateway(Path(self.directory))
+        return Gateway(Path(self.directory), applies_rules=False)
 
 
 class Gateway:
@@ -150,10 +150,13 @@ class Gateway:
 
     Args:
         directory: of the cluster.
+        applies_rules: whether it applies lifecycle rules. One that is killed at that keeps them
+            locked for 90 seconds.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, applies_rules: bool = True) -> None:
         self._directory = directory
+        self._applies_rules = applies_rules
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
@@ -178,7 +181,10 @@ class Gateway:
         """
         frontend = f"beast endpoint=127.0.0.1:{self.port} tcp_nodelay=1"
         name = f"client.rgw.{self.port}"
-        self._process = _daemon(self._directory, "radosgw", "-n", name, "--rgw-frontends", frontend)
+        words = ["radosgw", "-n", name, "--rgw-frontends", frontend]
+        if not self._applies_rules:
+            words.append("--rgw-enable-lc-threads=false")
+        self._process = _daemon(self._directory, *words)
         _wait_until(
             self._answers,
             self._directory,

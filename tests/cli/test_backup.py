@@ -196,7 +196,7 @@ def test_the_slow_chunker_is_told(
     hold: Runner, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert hold("backup", source).err == ""
-    monkeypatch.setattr("holdfast_cli.commands.backup.IMPLEMENTATION", "Python")
+    monkeypatch.setattr("holdfast_cli.slow_chunker.IMPLEMENTATION", "Python")
     assert "the fast chunker is not installed" in hold("backup", source).err
     assert hold("backup", source, "--quiet").err == ""
 

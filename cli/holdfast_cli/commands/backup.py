@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from holdfast.chunking import IMPLEMENTATION, Profile
+from holdfast.chunking import Profile
 from holdfast.compression import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
 from holdfast.errors import ConfigurationError
 from holdfast.operations.backup import BackupOptions, BackupResult, backup_paths
@@ -29,6 +29,7 @@ from holdfast_cli.opening import open_repository
 from holdfast_cli.output.names import count, short_id
 from holdfast_cli.output.progress import watching
 from holdfast_cli.parameters import LEVEL, SIZE, TIME
+from holdfast_cli.slow_chunker import tell_of_slow_chunker
 from holdfast_cli.snapshot_options import split_tags
 from holdfast_cli.unended_prune import telling_of_unended_prune
 
@@ -142,11 +143,7 @@ Compression levels are those of zstd, {MIN_LEVEL} to {MAX_LEVEL}. Profiles say h
 @pass_app
 def command(app: App, /, paths: Sequence[str], **given: Any) -> int:
     """Choose the kind of source and run the backup."""
-    if IMPLEMENTATION == "Python":
-        app.output.note(
-            "holdfast: the fast chunker is not installed and backups are slow; "
-            "install a C compiler, then holdfast again"
-        )
+    tell_of_slow_chunker(app)
     sources = _collect_paths(paths, given)
     options = _make_options(given)
     with (

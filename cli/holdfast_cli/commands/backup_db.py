@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import click
 
-from holdfast.chunking import IMPLEMENTATION
 from holdfast.compression import DEFAULT_LEVEL
 from holdfast.format.snapshot import DatabaseRecord
 from holdfast.operations.backup import BackupOptions, BackupResult
@@ -33,6 +32,7 @@ from holdfast_cli.output.databases import previous_sizes, stream_json, streams_t
 from holdfast_cli.output.names import count, short_id
 from holdfast_cli.output.progress import watching
 from holdfast_cli.parameters import LEVEL, TIME
+from holdfast_cli.slow_chunker import tell_of_slow_chunker
 from holdfast_cli.snapshot_options import split_tags
 from holdfast_cli.unended_prune import telling_of_unended_prune
 
@@ -103,11 +103,7 @@ Examples:
 @pass_app
 def command(app: App, /, kind: str, names: Sequence[str], **given: Any) -> int:
     """Run the tools and store what they write."""
-    if IMPLEMENTATION == "Python":
-        app.output.note(
-            "holdfast: the fast chunker is not installed and backups are slow; "
-            "install a C compiler, then holdfast again"
-        )
+    tell_of_slow_chunker(app)
     method = Method(given["method"]) if given["method"] else None
     instance = check_instance(given["instance"])
     _, how = find_kind(kind)

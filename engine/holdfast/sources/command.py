@@ -29,7 +29,6 @@ import msgspec
 from holdfast.chunking import Profile
 from holdfast.closing import Closing
 from holdfast.database_errors import (
-    DatabaseDamagedError,
     DatabaseNotEmptyError,
     DatabaseNotFoundError,
     ToolFailedError,
@@ -51,6 +50,7 @@ from holdfast.sources.process import Tool, find_tool
 from holdfast.sources.replacing import make_directories, write_file
 from holdfast.sources.unsupported import (
     refuse_method,
+    refuse_recorded,
     refuse_recovery,
     refuse_server,
     refuse_unknown_settings,
@@ -81,15 +81,13 @@ def open_source(options: DatabaseOptions) -> DatabaseSource:
 
 def open_target(to: RestoreTo, method: Method) -> DatabaseTarget:
     """Return commands that read streams, or a directory for them."""
-    if method is not Method.LOGICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.LOGICAL)
     return CommandTarget(to)
 
 
 def open_scratch(options: DatabaseOptions, method: Method, directory: str) -> ScratchServer:
     """Return a directory of streams to ask, since nobody knows of a server."""
-    if method is not Method.LOGICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.LOGICAL)
     return CommandScratch(options, directory)
 
 

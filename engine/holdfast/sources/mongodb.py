@@ -21,7 +21,6 @@ from typing import Final
 
 from holdfast.chunking import Profile
 from holdfast.database_errors import (
-    DatabaseDamagedError,
     DatabaseError,
     DatabaseNotFoundError,
     LoginError,
@@ -41,7 +40,11 @@ from holdfast.sources.base import (
 )
 from holdfast.sources.mongodb_archive import TERMINATOR, ArchiveError, ArchiveReader, Prelude
 from holdfast.sources.process import Tool, find_tool, run_tool
-from holdfast.sources.unsupported import refuse_method, refuse_unknown_settings
+from holdfast.sources.unsupported import (
+    refuse_method,
+    refuse_recorded,
+    refuse_unknown_settings,
+)
 
 TITLE: Final = "MongoDB"
 PACKAGE: Final = "mongodb-database-tools"
@@ -72,8 +75,7 @@ def open_target(to: RestoreTo, method: Method) -> DatabaseTarget:
     """Return a running server."""
     from holdfast.sources.mongodb_restore import MongoTarget
 
-    if method is not Method.LOGICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.LOGICAL)
     return MongoTarget(to)
 
 
@@ -82,8 +84,7 @@ def open_scratch(options: DatabaseOptions, method: Method, directory: str) -> Sc
     from holdfast.sources.mongodb_restore import MongoScratch
 
     del options, directory
-    if method is not Method.LOGICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.LOGICAL)
     return MongoScratch()
 
 

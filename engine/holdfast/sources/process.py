@@ -232,6 +232,16 @@ class Tool(Closing):
         self.messages.close()
 
 
+def tied_to_this_process(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Return how a server is run that must not outlive this process, even if that is killed.
+
+    Start it from a thread that lives as long as it shall: the kernel ends it with that thread
+    (prctl(2), PR_SET_PDEATHSIG). Where util-linux's `setpriv` is missing, only `Tool.close` ends it.
+    """
+    setpriv = shutil.which("setpriv", path=environment.get("PATH", os.defpath))
+    return [setpriv, "--pdeathsig", "KILL", *words] if setpriv is not None else list(words)
+
+
 def run_tool(
     words: Sequence[str],
     environment: Mapping[str, str],

@@ -17,7 +17,6 @@ from typing import Final
 
 from holdfast.chunking import Profile
 from holdfast.database_errors import (
-    DatabaseDamagedError,
     DatabaseError,
     LoginError,
     ServerUnreachableError,
@@ -36,7 +35,11 @@ from holdfast.sources.base import (
     StreamSink,
 )
 from holdfast.sources.process import Tool, find_tool, run_tool
-from holdfast.sources.unsupported import refuse_method, refuse_unknown_settings
+from holdfast.sources.unsupported import (
+    refuse_method,
+    refuse_recorded,
+    refuse_unknown_settings,
+)
 
 TITLE: Final = "Redis"
 FILE: Final = b"dump.rdb"
@@ -62,8 +65,7 @@ def open_target(to: RestoreTo, method: Method) -> DatabaseTarget:
     """Return the directory of a server to come."""
     from holdfast.sources.redis_restore import RedisTarget
 
-    if method is not Method.PHYSICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.PHYSICAL)
     return RedisTarget(to)
 
 
@@ -71,8 +73,7 @@ def open_scratch(options: DatabaseOptions, method: Method, directory: str) -> Sc
     """Return a server that is started in `directory`."""
     from holdfast.sources.redis_restore import RedisScratch
 
-    if method is not Method.PHYSICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.PHYSICAL)
     return RedisScratch(options, directory)
 
 

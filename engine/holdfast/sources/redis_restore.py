@@ -11,7 +11,6 @@ import ast
 import os
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -25,7 +24,7 @@ from holdfast.database_errors import (
 )
 from holdfast.errors import ConfigurationError, TargetError
 from holdfast.sources.base import DatabaseOptions, DatabaseTarget, RestoreTo, StoredFiles
-from holdfast.sources.process import Tool, find_tool, run_tool
+from holdfast.sources.process import Tool, find_tool, run_tool, tied_to_this_process
 from holdfast.sources.redis import FILE, TITLE, find_client
 from holdfast.sources.replacing import free_name, make_directories, write_file
 from holdfast.sources.unsupported import refuse_recovery
@@ -148,10 +147,7 @@ class RedisScratch(Closing):
         words += ["--dbfilename", os.fsdecode(FILE), "--save", "", "--appendonly", "no"]
         words += ["--databases", str(_DATABASES), "--logfile", _LOG, "--daemonize", "no"]
         environment = _without_passwords(self._options)
-        # It must not outlive this program, even if that is killed.
-        setpriv = shutil.which("setpriv", path=environment.get("PATH", os.defpath))
-        if setpriv is not None:
-            words = [setpriv, "--pdeathsig", "KILL", *words]
+        words = tied_to_this_process(words, environment)
         self._running = Tool(words, environment, stdout=False, cwd=self._directory)
         deadline = time.monotonic() + _START_S
         while self._raw("PING").strip() != "PONG":

@@ -35,7 +35,6 @@ from urllib.parse import quote
 
 from holdfast.chunking import Profile
 from holdfast.database_errors import (
-    DatabaseDamagedError,
     DatabaseError,
     DatabaseNotFoundError,
     ToolFailedError,
@@ -51,7 +50,12 @@ from holdfast.sources.base import (
     ScratchServer,
     StreamSink,
 )
-from holdfast.sources.unsupported import refuse_method, refuse_server, refuse_unknown_settings
+from holdfast.sources.unsupported import (
+    refuse_method,
+    refuse_recorded,
+    refuse_server,
+    refuse_unknown_settings,
+)
 from holdfast.units import format_size
 
 TITLE: Final = "SQLite"
@@ -77,8 +81,7 @@ def open_target(to: RestoreTo, method: Method) -> DatabaseTarget:
     """Return where files are restored to."""
     from holdfast.sources.sqlite_restore import SqliteTarget
 
-    if method is not Method.PHYSICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.PHYSICAL)
     return SqliteTarget(to)
 
 
@@ -87,8 +90,7 @@ def open_scratch(options: DatabaseOptions, method: Method, directory: str) -> Sc
     from holdfast.sources.sqlite_restore import SqliteScratch
 
     del options
-    if method is not Method.PHYSICAL:
-        raise DatabaseDamagedError(TITLE, f"it says that it was saved as {method}")
+    refuse_recorded(method, TITLE, Method.PHYSICAL)
     return SqliteScratch(directory)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from holdfast.database_errors import DatabaseDamagedError
 from holdfast.errors import ConfigurationError
 from holdfast.sources.base import DatabaseOptions, Method, RestoreTo
 
@@ -32,6 +33,16 @@ def refuse_method(options: DatabaseOptions, title: str, own: Method) -> None:
         raise ConfigurationError(
             f"{title} has no {options.method} backups", f"leave the method out, or say {own}"
         )
+
+
+def refuse_recorded(method: Method, title: str, own: Method) -> None:
+    """Refuse a snapshot that says it was saved as this kind never saves.
+
+    Raises:
+        DatabaseDamagedError: it does.
+    """
+    if method is not own:
+        raise DatabaseDamagedError(title, f"it says that it was saved as {method}")
 
 
 def refuse_recovery(to: RestoreTo, title: str) -> None:

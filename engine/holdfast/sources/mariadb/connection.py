@@ -24,9 +24,9 @@ from holdfast.database_errors import (
     ToolNotFoundError,
     ToolVersionError,
 )
-from holdfast.errors import ConfigurationError
 from holdfast.sources.base import DatabaseOptions
 from holdfast.sources.process import Tool, find_tool, first_version, run_tool
+from holdfast.sources.unsupported import refuse_unknown_settings
 
 SETTINGS: Final = {
     "defaults-file": "option file of the database's tools, instead of the usual ones",
@@ -103,11 +103,7 @@ class Connection:
     """
 
     def __init__(self, options: DatabaseOptions) -> None:
-        for name in options.settings:
-            if name not in SETTINGS:
-                raise ConfigurationError(
-                    f"{name!r} is no setting of MariaDB", f"choose one of {', '.join(SETTINGS)}"
-                )
+        refuse_unknown_settings(options, "MariaDB", SETTINGS)
         self.options = options
         self.environment = {**options.environment, "LC_ALL": "C", "TZ": "UTC"}
 

@@ -19,7 +19,7 @@ from typing import Final
 from holdfast.closing import Closing
 from holdfast.database_errors import ToolFailedError
 from holdfast.sources.mariadb.connection import Connection
-from holdfast.sources.process import Tool
+from holdfast.sources.process import Tool, tied_to_this_process
 
 ACCOUNT: Final = "holdfast-private"
 _ACCOUNT: Final = f"'{ACCOUNT}'@'localhost'"
@@ -66,10 +66,7 @@ class PrivateServer(Closing):
         with open(first, "w", encoding="ascii") as file:
             file.write(f"CREATE OR REPLACE USER {_ACCOUNT} IDENTIFIED BY '{password}';\n")
             file.write(f"GRANT ALL PRIVILEGES ON *.* TO {_ACCOUNT} WITH GRANT OPTION;\n")
-        # Whatever ends this process ends the server, too.
-        setpriv = shutil.which("setpriv", path=connection.environment.get("PATH", os.defpath))
         words = [
-            *([setpriv, "--pdeathsig", "KILL"] if setpriv else []),
             connection.tool("server"),
             f"--defaults-file={defaults}" if defaults else "--no-defaults",
             f"--datadir={data}",
@@ -88,6 +85,7 @@ class PrivateServer(Closing):
             *arguments,
         ]
         try:
+            words = tied_to_this_process(words, connection.environment)
             self._tool = Tool(words, connection.environment, stdout=False)
             self._wait()
         except BaseException:

@@ -27,9 +27,9 @@ from holdfast.database_errors import (
     ToolNotFoundError,
     ToolVersionError,
 )
-from holdfast.errors import ConfigurationError
 from holdfast.sources.base import DatabaseOptions
 from holdfast.sources.process import Tool, find_tool
+from holdfast.sources.unsupported import refuse_unknown_settings
 
 T = TypeVar("T")
 
@@ -265,17 +265,8 @@ class Connection:
 
 
 def check_settings(options: DatabaseOptions, known: Iterable[str]) -> None:
-    """See that only settings are given that mean something.
-
-    Raises:
-        ConfigurationError: one does not.
-    """
-    names = sorted({*known, "maintenance-database"})
-    for name in options.settings:
-        if name not in names:
-            raise ConfigurationError(
-                f"PostgreSQL has no setting {name!r}", f"settings are: {', '.join(names)}"
-            )
+    """See that only settings are given that mean something; raises ConfigurationError."""
+    refuse_unknown_settings(options, "PostgreSQL", {*known, "maintenance-database"})
 
 
 def connection_string(database: str) -> str:

@@ -28,6 +28,7 @@ from holdfast.sources.postgresql.connection import Connection, check_settings, i
 from holdfast.sources.postgresql.recovery import Recovery, configured, plan_recovery
 from holdfast.sources.postgresql.wal import WalKind, parse_name
 from holdfast.sources.process import first_version, run_tool
+from holdfast.sources.replacing import sync_directory
 
 STAGE: Final = "holdfast-restore.tmp"
 """Below the data directory: what is being restored, until it is complete."""
@@ -129,7 +130,7 @@ class DataDirectory:
             for path in (stage, *_files_below(stage, directories=True)):
                 os.lchown(path, *owner)
             os.chown(directory, *owner)
-        _sync(stage)
+        sync_directory(stage)
         _replace(stage, directory)
         # The server starts on 0700, or 0750 if initdb was told so.
         os.chmod(directory, 0o750 if mode & 0o050 else 0o700)
@@ -234,17 +235,17 @@ def _replace(stage: str, directory: str) -> None:
     version = os.path.join(directory, _VERSION_FILE)
     if os.path.lexists(version):
         os.unlink(version)
-        _sync(directory)
+        sync_directory(directory)
     for name in os.listdir(directory):
         if name not in _IGNORED:
             _remove(os.path.join(directory, name))
     names = sorted(os.listdir(stage), key=lambda name: name == _VERSION_FILE)
     for name in names[:-1]:
         os.rename(os.path.join(stage, name), os.path.join(directory, name))
-    _sync(directory)
+    sync_directory(directory)
     os.rename(os.path.join(stage, _VERSION_FILE), version)
     os.rmdir(stage)
-    _sync(directory)
+    sync_directory(directory)
 
 
 def _configure(stage: str, recovery: Recovery) -> None:
@@ -274,14 +275,6 @@ def _remove(path: str) -> None:
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.unlink(path)
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files_below(top: str, *, directories: bool = False) -> Iterator[str]:

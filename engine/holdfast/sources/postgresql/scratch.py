@@ -27,7 +27,7 @@ from holdfast.errors import ConfigurationError
 from holdfast.sources.base import DatabaseOptions, DatabaseTarget, Method, RestoreTo
 from holdfast.sources.postgresql.connection import Connection, installed
 from holdfast.sources.postgresql.contents import list_databases
-from holdfast.sources.process import Tool, run_tool
+from holdfast.sources.process import Tool, run_tool, tied_to_this_process
 
 _SUPERUSER: Final = "holdfast_scratch"
 """Not "postgres": roles are to be restored as they were, and that one may be no superuser there."""
@@ -195,9 +195,7 @@ class PostgresScratch(Closing):
         words = [self._server_tool("postgres"), "-D", self._data]
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]
-        setpriv = shutil.which("setpriv", path=self._options.environment.get("PATH", os.defpath))
-        if setpriv is not None:
-            words = [setpriv, "--pdeathsig", "KILL", *words]
+        words = tied_to_this_process(words, self._options.environment)
         # In its own directory: that of this program may be closed to the server's user.
         self._server = Tool(
             words, self._options.environment, stdout=False, user=self._user, cwd=self._directory

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.ceph import free_port
+
 PASSWORD = "s3cret pass"
 _START_S = 60.0
 _REDO_SIZE = "4M"
@@ -160,9 +162,7 @@ def _user() -> list[str]:
 def _start(directory: Path, arguments: tuple[str, ...]) -> MariaServer:
     program = _find("mariadbd")
     assert program is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [

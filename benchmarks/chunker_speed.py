@@ -20,7 +20,7 @@ from pathlib import Path
 
 import corpus
 import report
-from holdfast.chunking import IMPLEMENTATION, Chunker, Profile, chunker
+from holdfast.chunking import CUTTINGS, IMPLEMENTATION, Chunker, Profile
 from measure import commit, machine
 
 _KEY = bytes(range(32))
@@ -67,7 +67,7 @@ def main() -> None:
     speeds: list[Speed] = []
     print(f"{IMPLEMENTATION} chunker\n\nprofile  data    best GB/s  median GB/s  mean chunk KiB")
     for profile in Profile:
-        cutter = chunker(profile, _KEY)
+        cutter = CUTTINGS[profile].chunker(_KEY)
         for kind, buffer in kinds.items():
             best, middle, mean = measure_speed(cutter, buffer, options.runs)
             print(f"{profile.value:8} {kind:7} {best:9.2f} {middle:12.2f} {mean / 1024:15.1f}")

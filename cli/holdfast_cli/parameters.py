@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from holdfast.chunking import Cutting, parse_cutting
 from holdfast.compression import MAX_LEVEL, MIN_LEVEL
 from holdfast.errors import ConfigurationError
 from holdfast.policy.durations import Duration, parse_duration
@@ -69,6 +70,23 @@ class _Level(click.ParamType[int | None]):
                 ctx,
             )
         return level
+
+
+class _Cutting(click.ParamType[Cutting]):
+    """How files are cut: a profile, or a kind and a size like "gear:32K"."""
+
+    name = "profile"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Cutting:
+        """Parse it."""
+        if isinstance(value, Cutting):
+            return value
+        try:
+            return parse_cutting(value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Count(click.ParamType[int]):
@@ -147,5 +165,6 @@ UNUSED: Final = _Unused()
 SPAN: Final = _Span()
 TIME: Final = _Time()
 LEVEL: Final = _Level()
+CUTTING: Final = _Cutting()
 COUNT: Final = _Count()
 DURATION: Final = _Duration()

@@ -223,7 +223,7 @@ def test_levels_of_compression(hold: Runner, source: Path, level: str) -> None:
         (["/", "--compression", "99"], "write a number from -7 to 22, or off"),
         (["/", "--compression", "high"], "write a number from -7 to 22, or off"),
         (["/", "--time", "yesterday"], "'yesterday' is not a time"),
-        (["/", "--profile", "video"], "'video' is not one of 'files', 'dump', 'pages', 'image'"),
+        (["/", "--profile", "video"], "'video' is not a way to cut files; write files, dump, pages, image"),
         (["/", "--exclude-larger-than", "big"], "'big' is not a size"),
     ],
 )
@@ -306,3 +306,15 @@ def test_cat_shows_objects_as_json(hold: Runner, source: Path) -> None:
     assert "is nothing to show" in hold("cat", "nonsense", code=2).err
     assert "one file at a time" in hold("cat", "latest:/a", "b", code=2).err
     assert "names no snapshot" in hold("cat", ":/a", code=2).err
+
+
+def test_chunks_have_the_size_that_the_profile_asks_for(hold: Runner, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(NOISE[:100_000])
+    first = summary(hold("backup", tmp_path / "data", "--profile", "fixed:8K", "--json"))
+    again = summary(hold("backup", tmp_path / "data", "--profile", "fixed:8192", "--json"))
+    assert again["parent"] == first["snapshot"]
+    assert hold("stats", "--json").document["blobs"] >= 100_000 // 8192
+    other = summary(hold("backup", tmp_path / "data", "--profile", "gear:4M", "--json"))
+    assert (other["parent"], other["bytes_read"]) == (None, 100_000)
+    refused = hold("backup", tmp_path / "data", "--profile", "rabin:8K", code=2)
+    assert "'rabin:8K' is not a way to cut files" in refused.err

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.chunking.params import Profile
+from holdfast.chunking import CUTTINGS, Profile
 from holdfast.format.node import list_ids
 from holdfast.format.pack import BlobKind
 from support.mounting import MountProcess, Store, run_command
@@ -50,11 +50,11 @@ def store(root: Path) -> Store:
     """
     store = Store(root)
     write_tree(root / "tree", TREE, old=False)
-    first = store.back_up(root / "tree", profile=Profile.DUMP)
+    first = store.back_up(root / "tree", cutting=CUTTINGS[Profile.DUMP])
     old = store.nodes(first)
     (root / "tree/many" / ("n" * 60 + "-first")).touch()
     (root / "tree/sound/late").touch()
-    nodes = store.nodes(store.back_up(root / "tree", profile=Profile.DUMP))
+    nodes = store.nodes(store.back_up(root / "tree", cutting=CUTTINGS[Profile.DUMP]))
     store.forget(first)
     long, many = nodes[bytes(root / "tree/long")], nodes[bytes(root / "tree/many")]
     assert long.depth == 1

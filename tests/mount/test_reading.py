@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.chunking.params import Profile
+from holdfast.chunking import CUTTINGS, Profile
 from mount.odd_tree import ENTRIES, HUGE, IS_ROOT, LARGE, make_odd_tree
 from support.archives import has_program
 from support.mounting import MountProcess, Store, run_command
@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(source: Path) -> Store:
     """Small chunks, so that files of some MB have id pages."""
     store = Store(source.parent)
-    store.back_up(source, source.parent / "huge", profile=Profile.DUMP)
+    store.back_up(source, source.parent / "huge", cutting=CUTTINGS[Profile.DUMP])
     return store
 
 

@@ -44,7 +44,7 @@ class Profile(StrEnum):
     FILES = "files"
     """Content-defined, 128 KiB on average."""
     DUMP = "dump"
-    """Content-defined, 4 KiB on average: SQL dumps and other text streams."""
+    """Content-defined, 3 KiB on average: SQL dumps and other text streams."""
     PAGES = "pages"
     """Aligned halves of PostgreSQL's pages, 4 KiB: files of databases."""
     IMAGE = "image"
@@ -53,7 +53,7 @@ class Profile(StrEnum):
 
 AVERAGE_SIZES: Final = {
     Profile.FILES: 128 * 1024,
-    Profile.DUMP: 4 * 1024,
+    Profile.DUMP: 3 * 1024,
     Profile.PAGES: 4 * 1024,
     Profile.IMAGE: 64 * 1024,
 }

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from holdfast.chunking import Chunker, Profile, chunker, whole_file_limit
+from holdfast.chunking import CUTTINGS, Chunker, Cutting, Profile
 from holdfast.errors import CommitVoidError, ConfigurationError, IntegrityError, PathNotFoundError
 from holdfast.findings import Finding
 from holdfast.format.node import Node, NodeExtra, NodeType, split_pages
@@ -88,7 +88,7 @@ def backup_database(
     base = snapshot_path(source.kind, instance, source.method)
     paths = tuple(sorted(posixpath.join(base, path).rstrip(b"/") for path in source.paths()))
     profile = Profile.PAGES if source.method is Method.PHYSICAL else Profile.DUMP
-    options = replace(options, profile=profile)
+    options = replace(options, cutting=CUTTINGS[profile])
     version = source.check()
     for attempt in range(1, _MOST_RUNS + 1):
         try:
@@ -146,7 +146,7 @@ class _Sink:
         self._session = session
         self._base = base
         self._top = _Directory()
-        self._readers = {session.options.profile: session.files}
+        self._readers = {session.options.cutting: session.files}
         self._streams: list[_Stream] = []
         self._stream: _Stream | None = None
         self._unfinished = 0
@@ -173,7 +173,7 @@ class _Sink:
         """Read to the end and store as one file; return the bytes read."""
         session = self._session
         shown = display(path)
-        reader = self._reader(profile)
+        reader = self._reader(CUTTINGS[profile])
 
         def watched(view: memoryview) -> int:
             session.tick(shown)
@@ -197,7 +197,7 @@ class _Sink:
     def open(self, path: bytes, profile: Profile, meta: FileMeta = STREAM_META) -> FileWriter:
         """Begin a file whose pieces come between those of others."""
         session = self._session
-        cutter = chunker(profile, session.repository.keys.chunker)
+        cutter = CUTTINGS[profile].chunker(session.repository.keys.chunker)
         self._place(path)
 
         def note(size: int) -> None:
@@ -247,13 +247,12 @@ class _Sink:
             for stream in self._streams
         )
 
-    def _reader(self, profile: Profile) -> FileReader:
-        reader = self._readers.get(profile)
+    def _reader(self, cutting: Cutting) -> FileReader:
+        reader = self._readers.get(cutting)
         if reader is None:
             session = self._session
-            cutter = chunker(profile, session.repository.keys.chunker)
-            reader = FileReader(session.writer, cutter, whole_file_limit(profile))
-            self._readers[profile] = reader
+            reader = FileReader(session.writer, cutting, session.repository.keys.chunker)
+            self._readers[cutting] = reader
         return reader
 
     def _put_file(self, path: bytes, builder: ContentBuilder, size: int, meta: FileMeta) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.chunking import Chunker, iter_chunks
+from holdfast.chunking import Cutting, iter_chunks
 from holdfast.fs.source import NO_ATIME, OPEN_FLAGS, Xattrs, data_extents, read_xattrs
 from holdfast.operations.content_builder import ContentBuilder
 from holdfast.repository.writer import Writer
@@ -46,15 +46,16 @@ class FileReader:
 
     Args:
         writer: takes the blobs.
-        chunker: cuts what is longer than `one_blob`.
-        one_blob: files up to this size are one blob.
+        cutting: how files are cut.
+        key: the chunker's, 32 bytes.
     """
 
-    def __init__(self, writer: Writer, chunker: Chunker, one_blob: int) -> None:
+    def __init__(self, writer: Writer, cutting: Cutting, key: bytes) -> None:
         self._writer = writer
-        self._chunker = chunker
-        self._one_blob = one_blob
-        self._buffer = bytearray(_BUFFER_SIZE + chunker.max_size)
+        self._chunker = cutting.chunker(key)
+        self._one_blob = cutting.whole_file_limit
+        longest = self._chunker.max_size
+        self._buffer = bytearray(max(_BUFFER_SIZE, longest) + longest)
         self._hash = writer.data_hash
         self._room = writer.data.room
         self._links: dict[tuple[int, int], FileContent] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from holdfast.chunking import Profile, chunker, whole_file_limit
+from holdfast.chunking import CUTTINGS, Cutting, Profile
 from holdfast.compression import DEFAULT_LEVEL
 from holdfast.errors import BackendError, CommitVoidError
 from holdfast.findings import Finding
@@ -59,7 +59,8 @@ class BackupOptions:
     """Read every file, whatever the parent says."""
     level: int | None = DEFAULT_LEVEL
     """zstd level; None stores as is."""
-    profile: Profile = Profile.FILES
+    cutting: Cutting = CUTTINGS[Profile.FILES]
+    """How files are cut; its name is the snapshot's profile."""
     exclude: ExcludeFilter | None = None
     exclude_caches: bool = False
     exclude_if_present: tuple[bytes, ...] = ()
@@ -171,8 +172,7 @@ class BackupSession:
         self.writer = self._stack.enter_context(
             Writer(repository, level=options.level, dry_run=options.dry_run, host=options.host)
         )
-        cutter = chunker(options.profile, repository.keys.chunker)
-        self.files = FileReader(self.writer, cutter, whole_file_limit(options.profile))
+        self.files = FileReader(self.writer, options.cutting, repository.keys.chunker)
 
     def __exit__(
         self,
@@ -262,7 +262,7 @@ class BackupSession:
             parent: Snapshot | None = resolve(snapshots, options.parent, SnapshotFilter())
         else:
             parent = choose_parent(snapshots, options.host, self._raw_paths)
-        if parent is not None and parent.profile != options.profile.value:
+        if parent is not None and parent.profile != options.cutting.name:
             return None  # other cuts: every file must be read
         return parent
 
@@ -294,7 +294,7 @@ class BackupSession:
             excludes=tuple(map(_storable, options.excludes_text)),
             parent=parent.id if parent is not None else None,
             partial=partial,
-            profile=options.profile.value,
+            profile=options.cutting.name,
             program_version=VERSION,
             user_names=users,
             group_names=groups,

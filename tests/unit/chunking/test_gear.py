@@ -123,7 +123,8 @@ def test_mean_size_is_the_average(find_cuts: FindCuts) -> None:
 def test_mean_size_of_the_profiles_is_their_average() -> None:
     data = random.Random(6).randbytes(64 << 20)
     for profile in (chunking.Profile.FILES, chunking.Profile.IMAGE):
-        ends = chunking.chunker(profile, noise("mean", 32)).cuts(data, len(data), True)
+        cutter = chunking.CUTTINGS[profile].chunker(noise("mean", 32))
+        ends = cutter.cuts(data, len(data), True)
         average = chunking.params.AVERAGE_SIZES[profile]
         assert len(data) / len(ends) == pytest.approx(average, rel=0.08)
 
@@ -269,7 +270,8 @@ sys.modules["holdfast.chunking._gear"] = None
 sys.path.insert(0, sys.argv[1])
 from holdfast import chunking
 data = bytes(range(256)) * 400
-print(chunking.IMPLEMENTATION, chunking.sized_chunker(256, bytes(32)).cuts(data, len(data), True))
+cutter = chunking.Cutting("gear", 256).chunker(bytes(32))
+print(chunking.IMPLEMENTATION, cutter.cuts(data, len(data), True))
 """
 
 
@@ -278,7 +280,7 @@ def test_without_the_extension_python_cuts_the_same() -> None:
         [sys.executable, "-c", FALLBACK, ENGINE], capture_output=True, text=True, check=True
     )
     data = bytes(range(256)) * 400
-    expected = chunking.sized_chunker(256, bytes(32)).cuts(data, len(data), True)
+    expected = chunking.Cutting("gear", 256).chunker(bytes(32)).cuts(data, len(data), True)
     assert done.stdout == f"Python {expected}\n"
 
 

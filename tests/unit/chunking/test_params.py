@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.chunking import Profile, chunker, sized_chunker, whole_file_limit
+from holdfast.chunking import CUTTINGS, Profile
 from holdfast.chunking.fixed import FixedChunker
+from holdfast.chunking.gear import GearChunker
 from holdfast.chunking.params import gear_parameters
 
 KEY = bytes(range(32))
@@ -15,23 +16,23 @@ KEY = bytes(range(32))
     ("profile", "limit", "max_size"),
     [
         (Profile.FILES, 32 * 1024, 512 * 1024),
-        (Profile.DUMP, 1024, 16 * 1024),
+        (Profile.DUMP, 768, 12 * 1024),
         (Profile.PAGES, 4 * 1024, 4 * 1024),
         (Profile.IMAGE, 16 * 1024, 256 * 1024),
     ],
 )
 def test_profiles_have_their_sizes(profile: Profile, limit: int, max_size: int) -> None:
-    made = chunker(profile, KEY)
+    made = CUTTINGS[profile].chunker(KEY)
     assert made.max_size == max_size
-    assert whole_file_limit(profile) == limit
+    assert CUTTINGS[profile].whole_file_limit == limit
     for byte in (b"\0", b"x"):
         assert made.cuts(byte * limit, limit, True) == [limit]
 
 
 def test_only_images_set_zero_runs_apart() -> None:
     data = b"x" + bytes(600 * 1024)
-    assert chunker(Profile.IMAGE, KEY).cuts(data, len(data), True)[0] == 1
-    assert chunker(Profile.FILES, KEY).cuts(data, len(data), True)[0] == 512 * 1024
+    assert CUTTINGS[Profile.IMAGE].chunker(KEY).cuts(data, len(data), True)[0] == 1
+    assert CUTTINGS[Profile.FILES].chunker(KEY).cuts(data, len(data), True)[0] == 512 * 1024
 
 
 def test_recorded_names_are_fixed() -> None:
@@ -62,19 +63,19 @@ def test_thresholds_of_small_averages_are_capped() -> None:
 @pytest.mark.parametrize("average", [0, 252, 258, 16 * 1024 * 1024 + 4])
 def test_impossible_averages_are_refused(average: int) -> None:
     with pytest.raises(ValueError, match="average chunk size"):
-        sized_chunker(average, KEY)
+        gear_parameters(average, KEY)
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33])
 def test_keys_of_another_length_are_refused(length: int) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        sized_chunker(1024, bytes(length))
+        gear_parameters(1024, bytes(length))
 
 
 def test_keys_do_not_show_in_representations() -> None:
     parameters = gear_parameters(1024, b"k" * 32)
     assert "kkkk" not in repr(parameters)
-    assert "kkkk" not in repr(sized_chunker(1024, b"k" * 32))
+    assert "kkkk" not in repr(GearChunker(gear_parameters(1024, b"k" * 32)))
 
 
 class TestFixed:

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from holdfast.chunking import iter_chunks, sized_chunker
+from holdfast.chunking import Cutting, iter_chunks
 from holdfast.chunking.fixed import FixedChunker
 from support.chunking import noise, pieces
 
@@ -36,7 +36,7 @@ def test_reads_and_buffers_do_not_matter(
     pattern: list[int], buffer_size: int, zero_runs: bool
 ) -> None:
     data = noise("a", 9000) + bytes(5000) + noise("b", 3000) + bytes(1500)
-    chunker = sized_chunker(256, KEY, zero_runs=zero_runs)
+    chunker = Cutting("gear", 256, zero_runs).chunker(KEY)
     expected = pieces(data, chunker.cuts(data, len(data), True))
     source = Dribble(data, pattern)
     assert [bytes(c) for c in iter_chunks(source.readinto, chunker, buffer_size)] == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.backends.base import Backend
-from holdfast.chunking import Profile
+from holdfast.chunking import CUTTINGS, Profile
 from holdfast.errors import SnapshotNotFoundError
 from holdfast.format.pack import BlobKind
 from holdfast.operations import backup_session
@@ -174,7 +174,7 @@ def test_parent_is_the_newest_of_host_and_paths(repository: Repository, source: 
 
 def test_another_profile_reads_everything(repository: Repository, source: Path) -> None:
     backup(repository, source)
-    again = backup(repository, source, profile=Profile.DUMP)
+    again = backup(repository, source, cutting=CUTTINGS[Profile.DUMP])
     assert again.parent is None
     assert again.stats.bytes_read == 300 * 8192
     assert whole(repository, source, again.snapshot)

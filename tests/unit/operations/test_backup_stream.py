@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from holdfast.chunking import Profile
+from holdfast.chunking import CUTTINGS, Profile
 from holdfast.errors import CommandFailedError, ConfigurationError, SourceError
 from holdfast.operations import backup_files, backup_session
 from holdfast.operations.backup import BackupOptions, BackupResult
@@ -72,7 +72,7 @@ def test_a_pipe_that_gives_little_at_a_time(repository: Repository) -> None:
 
 
 def test_the_same_stream_again_adds_nothing(repository: Repository, tmp_path: Path) -> None:
-    options = BackupOptions(host=HOST, profile=Profile.DUMP)
+    options = BackupOptions(host=HOST, cutting=CUTTINGS[Profile.DUMP])
     results = []
     for data in (DATA, DATA, DATA[:400_000] + b"an insertion" + DATA[400_000:]):
         with stream_of(tmp_path, data) as stream:
@@ -147,7 +147,7 @@ def test_a_long_stream_keeps_few_ids_and_no_part_of_it_is_a_snapshot(
     monkeypatch.setattr(backup_files, "_PIPE_BUFFER_SIZE", 64 << 10)
     most = 0
     data = random_bytes(3_000_000)
-    options = replace(OPTIONS, profile=Profile.DUMP)
+    options = replace(OPTIONS, cutting=CUTTINGS[Profile.DUMP])
     commit_index = Writer.commit_index
 
     def watch(writer: Writer) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.chunking import Profile
+from holdfast.chunking import CUTTINGS, Profile
 from holdfast.format.node import Node
 from holdfast.operations.check import CheckOptions, check
 from holdfast.operations.read_file import iter_file
@@ -34,7 +34,7 @@ def saved_node(repository: Repository, reader: BlobReader, path: Path) -> Node:
 def test_a_long_dump_comes_back(repository: Repository, tmp_path: Path) -> None:
     path = tmp_path / "dump.sql"
     path.write_bytes(random_bytes(LENGTH))
-    backup(repository, path, profile=Profile.DUMP)
+    backup(repository, path, cutting=CUTTINGS[Profile.DUMP])
     with BlobReader(repository) as reader:
         node = saved_node(repository, reader, path)
         assert node.depth == 1
@@ -45,8 +45,8 @@ def test_a_long_dump_comes_back(repository: Repository, tmp_path: Path) -> None:
 def test_an_unchanged_long_file_is_not_read_again(repository: Repository, tmp_path: Path) -> None:
     path = tmp_path / "dump.sql"
     path.write_bytes(random_bytes(LENGTH))
-    backup(repository, path, profile=Profile.DUMP)
-    again = backup(repository, path, profile=Profile.DUMP)
+    backup(repository, path, cutting=CUTTINGS[Profile.DUMP])
+    again = backup(repository, path, cutting=CUTTINGS[Profile.DUMP])
     assert (again.stats.files_unmodified, again.stats.bytes_read) == (1, 0)
 
 
@@ -54,10 +54,10 @@ def test_one_change_stores_few_bytes(repository: Repository, tmp_path: Path) -> 
     path = tmp_path / "dump.sql"
     data = bytearray(random_bytes(LENGTH))
     path.write_bytes(data)
-    backup(repository, path, profile=Profile.DUMP)
+    backup(repository, path, cutting=CUTTINGS[Profile.DUMP])
     data[LENGTH // 2 : LENGTH // 2 + 10] = b"0123456789"
     path.write_bytes(data)
-    again = backup(repository, path, profile=Profile.DUMP)
+    again = backup(repository, path, cutting=CUTTINGS[Profile.DUMP])
     # One or two chunks, an id page of some 320 ids, and the pages of the directories.
     assert again.stats.bytes_added < 128 << 10
     with BlobReader(repository) as reader:
@@ -70,7 +70,7 @@ def test_check_names_the_file_whose_id_page_is_lost(repository: Repository, tmp_
     other = tmp_path / "other"
     other.write_bytes(b"sound")
     first = backup(repository, other)
-    result = backup(repository, path, profile=Profile.DUMP)
+    result = backup(repository, path, cutting=CUTTINGS[Profile.DUMP])
     with BlobReader(repository) as reader:
         page = saved_node(repository, reader, path).blob_ids[0]
         location = repository.index.require(page)

@@ -27,6 +27,12 @@ MAX_LEVEL: Final = 22
 _STORED: Final = b"\x00"
 _ZSTD: Final = b"\x01"
 
+_LARGE: Final = 256 << 10
+"""Longer data is a slice of files; zstd has other parameters of its own for what is shorter."""
+_TABLES: Final = {"hash_log": 16, "chain_log": 15}
+"""Of level 3, half as large as zstd's own: they fit into a core's second-level cache beside a slice.
+6 to 12 % less time, 0.4 to 0.7 % more bytes (docs/performance.md)."""
+
 _local = threading.local()
 
 
@@ -37,15 +43,7 @@ def compress(data: Bytes, level: int | None) -> bytes:
     """
     if level is None or not data:
         return b"".join((_STORED, data))
-    compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(_local, "compressors", None)
-    if compressors is None:
-        compressors = _local.compressors = {}
-    compressor = compressors.get(level)
-    if compressor is None:
-        compressor = compressors[level] = zstandard.ZstdCompressor(
-            level=level, write_content_size=True
-        )
-    frame = compressor.compress(data)
+    frame = _compressor(level, is_large=len(data) > _LARGE).compress(data)
     if len(frame) >= len(data):
         return b"".join((_STORED, data))
     return _ZSTD + frame
@@ -116,6 +114,24 @@ def decompress_into(data: Bytes, target: memoryview, kind: str, name: str) -> in
     if count != length:
         raise FormatError(kind, name, "a zstd frame is cut off")
     return count
+
+
+def _compressor(level: int, *, is_large: bool) -> zstandard.ZstdCompressor:
+    compressors: dict[tuple[int, bool], zstandard.ZstdCompressor] | None
+    compressors = getattr(_local, "compressors", None)
+    if compressors is None:
+        compressors = _local.compressors = {}
+    compressor = compressors.get((level, is_large))
+    if compressor is None:
+        if is_large and level == DEFAULT_LEVEL:
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                level, write_content_size=True, **_TABLES
+            )
+            compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        else:
+            compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
+        compressors[level, is_large] = compressor
+    return compressor
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import random
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Lock
 from typing import Final
 
 from holdfast.errors import IntegrityError
@@ -26,7 +29,8 @@ from holdfast.operations.check_data import PackVerifier
 from holdfast.operations.check_logs import check_logs
 from holdfast.operations.copy_names import check_copy_lists
 from holdfast.operations.file_content import content_ids
-from holdfast.operations.references import iter_references, roots_of
+from holdfast.operations.live_blobs import LiveBlobs
+from holdfast.operations.references import roots_of
 from holdfast.operations.tree_walk import iter_tree
 from holdfast.policy.subset import DataSubset, choose_packs
 from holdfast.progress import NullProgress, Progress
@@ -38,6 +42,7 @@ from holdfast.repository.repository import Repository
 from holdfast.repository.view import View
 
 _PROGRESS_S: Final = 0.2
+_PACKS_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +133,12 @@ class _Check:
         self._options = options
         self._progress = progress
         self._result = CheckResult()
+        self._reported: set[Damage] = set()
         self._bad_blobs: dict[BlobId, str] = {}
         self._bad_pages: dict[BlobId, str] = {}
         self._stopped = False
+        self._lock = Lock()
+        """Of what the threads that read packs find."""
 
     def run(self) -> CheckResult:
         clock = self._repository.clock
@@ -240,22 +248,33 @@ class _Check:
                 self._progress.end()
 
     def _read_packs(self, index_ids: list[str], chosen: set[ObjectId]) -> None:
-        """Read the chosen packs whole; runs in a thread of its own."""
+        """Read the chosen packs whole; runs in a thread of its own.
+
+        Two at once: else the cores would wait at the end of each pack for its last run.
+        """
         repository = self._repository
         threads = max(2, min(os.cpu_count() or 2, 8))
+        is_remote = repository.backend.is_remote
         with (
             ThreadPoolExecutor(threads, "holdfast-verify") as pool,
             ThreadPoolExecutor(repository.backend.parallelism, "holdfast-read") as readers,
+            ThreadPoolExecutor(_PACKS_AT_ONCE, "holdfast-pack") as drivers,
         ):
-            is_remote = repository.backend.is_remote
-            verifier = PackVerifier(repository, pool, threads, readers if is_remote else None)
+            verifiers: SimpleQueue[PackVerifier] = SimpleQueue()
+            for _ in range(_PACKS_AT_ONCE):
+                runs = 1 + threads // _PACKS_AT_ONCE
+                verifiers.put(PackVerifier(repository, pool, runs, readers if is_remote else None))
+            waiting: deque[Future[None]] = deque()
             for index_id in index_ids:
                 for entry in self._entries(index_id):
-                    if self._stopped:
-                        return
-                    if entry.pack_id in chosen:
-                        chosen.discard(entry.pack_id)
-                        self._read_pack(verifier, entry)
+                    if entry.pack_id not in chosen:
+                        continue
+                    chosen.discard(entry.pack_id)
+                    waiting.append(drivers.submit(self._read_pack, verifiers, entry))
+                    if len(waiting) > _PACKS_AT_ONCE:
+                        waiting.popleft().result()
+            while waiting:
+                waiting.popleft().result()
 
     def _entries(self, index_id: str) -> list[PackEntry]:
         try:
@@ -263,15 +282,22 @@ class _Check:
         except IntegrityError:
             return []  # reported when the index was rebuilt
 
-    def _read_pack(self, verifier: PackVerifier, entry: PackEntry) -> None:
-        report = verifier.verify(entry)
-        self._result.packs_read += 1
-        self._result.bytes_read += entry.stored_size
-        for problem in report.problems:
-            self._damage(problem)
-        bad = self._bad_blobs if entry.kind == BlobKind.DATA else self._bad_pages
-        for blob_id in report.bad_blobs:
-            bad[blob_id] = f"pack {entry.pack_id} is damaged"
+    def _read_pack(self, verifiers: SimpleQueue[PackVerifier], entry: PackEntry) -> None:
+        if self._stopped:
+            return
+        verifier = verifiers.get()
+        try:
+            report = verifier.verify(entry)
+        finally:
+            verifiers.put(verifier)
+        with self._lock:
+            self._result.packs_read += 1
+            self._result.bytes_read += entry.stored_size
+            for problem in report.problems:
+                self._damage(problem)
+            bad = self._bad_blobs if entry.kind == BlobKind.DATA else self._bad_pages
+            for blob_id in report.bad_blobs:
+                bad[blob_id] = f"pack {entry.pack_id} is damaged"
 
     def _forgive(self, reader: BlobReader) -> None:
         """Forget about bad blobs of which another pack has a sound copy."""
@@ -284,19 +310,24 @@ class _Check:
                 del self._bad_blobs[blob_id]
 
     def _check_trees(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
-        """Read every distinct page once, level by level, and look up every blob it names."""
-        contains = self._repository.index.contains
+        """Read every distinct page once, level by level, and look for every blob it names.
+
+        The ids are sorted and joined with the index: looked up one by one, each of millions of
+        random ids would touch another page of a large index.
+        """
+        repository = self._repository
+        index = repository.index
 
         def on_damage(page_id: BlobId, error: IntegrityError) -> None:
             self._bad_pages[page_id] = error.reason or "it is missing"
 
         self._progress.begin("trees")
-        roots = roots_of(snapshots)
-        for number, (_, blobs) in enumerate(iter_references(reader, roots, on_damage)):
-            for blob_id in blobs:
-                if not contains(blob_id):
+        with LiveBlobs(reader, repository.cache.directory) as live:
+            for number, _ in enumerate(live.iter_new(roots_of(snapshots), on_damage)):
+                self._progress.update(number + 1, 0)
+            for blob_id, places in live.join(index):
+                if not any(index.is_usable(pack) for pack, _ in places):
                     self._bad_blobs[blob_id] = "a part of it is missing"
-            self._progress.update(number + 1, 0)
         self._progress.end()
 
     def _find_files(self, reader: BlobReader, snapshots: list[Snapshot]) -> None:
@@ -320,7 +351,8 @@ class _Check:
 
     def _damage(self, error: IntegrityError) -> None:
         damage = Damage(error.kind, error.name, error.reason or str(error))
-        if damage not in self._result.damage:
+        if damage not in self._reported:
+            self._reported.add(damage)
             self._result.damage.append(damage)
 
 

@@ -50,13 +50,13 @@ class PackReport:
 class PackVerifier:
     """Verifies packs one after another. For one thread; pools do the heavy part.
 
-    Memory: (threads + 1) runs of 16 MiB, and the sealed bytes of `_AHEAD` runs if there are
-    readers.
+    Memory: as many runs of 16 MiB as it may have, and the sealed bytes of `_AHEAD` runs if there
+    are readers.
 
     Args:
         repository: whose packs.
         pool: decodes.
-        threads: of the pool.
+        runs: that may be decoded or wait for it at once.
         readers: read the next runs meanwhile, where a request waits for a network.
     """
 
@@ -64,7 +64,7 @@ class PackVerifier:
         self,
         repository: Repository,
         pool: ThreadPoolExecutor,
-        threads: int,
+        runs: int,
         readers: ThreadPoolExecutor | None = None,
     ) -> None:
         self._repository = repository
@@ -72,7 +72,7 @@ class PackVerifier:
         self._pool = pool
         self._readers = readers
         size = _RUN_BYTES + 3 * repository.config.slice_size
-        self._buffers = [bytearray(size) for _ in range(threads + 1)]
+        self._buffers = [bytearray(size) for _ in range(runs)]
         self._hashes = {
             BlobKind.DATA: repository.keys.data_hash(),
             BlobKind.TREE: repository.keys.tree_hash(),

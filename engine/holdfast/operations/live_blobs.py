@@ -6,11 +6,12 @@ both, whatever their size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TypeAlias
 
 from holdfast.closing import Closing
+from holdfast.errors import IntegrityError
 from holdfast.ids import BLOB_ID_LENGTH, BlobId
 from holdfast.operations.references import iter_references
 from holdfast.repository.blob_index import BlobIndex
@@ -51,15 +52,24 @@ class LiveBlobs(Closing):
         for _ in self.iter_new(root_pages):
             pass
 
-    def iter_new(self, root_pages: Iterable[BlobId]) -> Iterator[list[BlobId]]:
+    def iter_new(
+        self,
+        root_pages: Iterable[BlobId],
+        on_damage: Callable[[BlobId, IntegrityError], None] | None = None,
+    ) -> Iterator[list[BlobId]]:
         """Take what further roots name, and yield it page by page.
 
         Pages taken before, and what is below them, are passed over.
 
+        Args:
+            root_pages: pages of the roots.
+            on_damage: as for `iter_references`.
+
         Raises:
-            IntegrityError: as for `add`.
+            IntegrityError: as for `add`, if there is no `on_damage`.
         """
-        for page_id, data in iter_references(self._reader, root_pages, seen=self._seen):
+        pages = iter_references(self._reader, root_pages, on_damage, seen=self._seen)
+        for page_id, data in pages:
             blobs = [page_id, *data]
             self._sorter.extend(blobs)
             yield blobs

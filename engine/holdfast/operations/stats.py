@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.format.snapshot import Snapshot
-from holdfast.ids import BlobId
+from holdfast.operations.live_blobs import LiveBlobs
 from holdfast.operations.log_expiry import needed_objects
-from holdfast.operations.references import iter_references, roots_of
+from holdfast.operations.references import roots_of
 from holdfast.repository import layout
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
@@ -61,56 +62,64 @@ def repository_stats(
     Raises:
         IntegrityError: a tree of the chosen snapshots cannot be read.
 
-    Cost: without a choice that of reading the index; with one, of walking the trees, and 100
-    bytes of memory a blob.
+    Cost: without a choice that of reading the index's table of packs; with one, of walking the
+    trees and reading the index once. Memory: as `LiveBlobs`.
     """
     view = repository.load_view()
     chosen = view.snapshots if snapshots is None else list(snapshots)
     index = repository.index
     logical = sum(snapshot.stats.logical_bytes for snapshot in chosen)
-    tables = dict(index.packs())
     if snapshots is None:
+        unique = stored = packs = blobs = 0
+        # Index objects go on listing what prune has removed until they are merged.
+        doomed = view.log.doomed
+        for _, table in index.packs():
+            if table.pack_id in doomed:
+                continue
+            unique += table.plain_size
+            stored += table.stored_size
+            packs += 1
+            blobs += table.blob_count
         logs = [info.size for info in repository.backend.list(layout.LOGS)]
         return RepositoryStats(
             snapshots=len(chosen),
             logical_bytes=logical,
-            unique_bytes=sum(table.plain_size for table in tables.values()),
-            stored_bytes=sum(table.stored_size for table in tables.values()),
-            packs=len(tables),
-            blobs=sum(table.blob_count for table in tables.values()),
+            unique_bytes=unique,
+            stored_bytes=stored,
+            packs=packs,
+            blobs=blobs,
             log_segments=len(logs),
             log_bytes=sum(logs),
         )
     needed = needed_objects(repository, chosen)
-    used: dict[int, int] = {}
-    blobs = _referenced(repository, chosen)
-    for blob_id in blobs:
-        location = index.require(blob_id)
-        used[location.pack] = used.get(location.pack, 0) + location.length
+    used: Counter[int] = Counter()
+    count = 0
+    with (
+        BlobReader(repository) as reader,
+        LiveBlobs(reader, repository.cache.directory) as live,
+    ):
+        live.add(roots_of(chosen))
+        for blob_id, places in live.join(index):
+            pack, length = next(
+                (place for place in places if index.is_usable(place[0])),
+                places[0] if places else (index.require(blob_id).pack, 0),
+            )
+            used[pack] += length
+            count += 1
     return RepositoryStats(
         snapshots=len(chosen),
         logical_bytes=logical,
         unique_bytes=sum(used.values()),
         stored_bytes=sum(
-            length * tables[pack].stored_size // max(1, tables[pack].plain_size)
-            for pack, length in used.items()
+            used[number] * table.stored_size // max(1, table.plain_size)
+            for number, table in index.packs()
+            if number in used
         ),
         packs=len(used),
-        blobs=len(blobs),
+        blobs=count,
         log_segments=len(needed),
         log_bytes=sum(segment.stored_size for segment in needed.values()),
     )
-
-
-def _referenced(repository: Repository, snapshots: Sequence[Snapshot]) -> set[BlobId]:
-    """Return the ids of all blobs, pages included, that the snapshots refer to."""
-    referenced: set[BlobId] = set()
-    roots = roots_of(snapshots)
-    with BlobReader(repository) as reader:
-        for page_id, blobs in iter_references(reader, roots):
-            referenced.add(page_id)
-            referenced.update(blobs)
-    return referenced
 
 
 def _ratio(one: int, other: int) -> float:

@@ -86,7 +86,7 @@ class BulkReader:
             self._threads, "holdfast-decode"
         )
         pending: deque[tuple[Future[list[Decoded]], bytearray]] = deque()
-        buffers = [bytearray(self._buffer_size) for _ in range(self._threads + 1)]
+        buffers: list[bytearray] = []
 
         def oldest() -> Iterator[Decoded]:
             future, buffer = pending.popleft()
@@ -98,9 +98,9 @@ class BulkReader:
                 if isinstance(run, tuple):
                     yield run
                     continue
-                if not buffers:
+                if len(pending) > self._threads:
                     yield from oldest()
-                buffer = buffers.pop()
+                buffer = buffers.pop() if buffers else bytearray(self._buffer_size)
                 pending.append((pool.submit(self._decode, run, hash_blob, buffer), buffer))
             while pending:
                 yield from oldest()

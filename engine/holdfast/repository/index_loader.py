@@ -49,9 +49,15 @@ def packs_of(cache: Cache, index_id: str) -> list[int]:
 
 
 def add_objects(cache: Cache, index_ids: Iterable[str], load: Load) -> list[IntegrityError]:
-    """Enter index objects; return the errors of those that cannot be loaded."""
+    """Enter index objects; return the errors of those that cannot be loaded.
+
+    Small ones are entered together: each transaction costs an fsync, and a host that was away for
+    a month finds thousands of them.
+    """
     problems: list[IntegrityError] = []
     known: dict[ObjectId, int] | None = None
+    waiting: dict[str, list[PackEntry]] = {}
+    blobs = 0
     for index_id in index_ids:
         try:
             entries = load(index_id)
@@ -60,11 +66,13 @@ def add_objects(cache: Cache, index_ids: Iterable[str], load: Load) -> list[Inte
             continue
         if known is None:
             known = _known_packs(cache)
-        try:
-            known |= _enter(cache, index_id, entries, known)
-        except BaseException:
-            cache.spoil()  # half an index object: rebuilt when it is opened next
-            raise
+        waiting[index_id] = entries
+        blobs += sum(len(entry.lengths) for entry in entries)
+        if blobs >= _BATCH:
+            _enter(cache, waiting, known)
+            waiting, blobs = {}, 0
+    if waiting and known is not None:
+        _enter(cache, waiting, known)
     return problems
 
 
@@ -110,31 +118,38 @@ def rebuild(cache: Cache, index_ids: Iterable[str], load: Load) -> list[Integrit
     return problems
 
 
-def _enter(
-    cache: Cache, index_id: str, entries: list[PackEntry], known: dict[ObjectId, int]
-) -> dict[ObjectId, int]:
-    """Put the entries of one index object, range by range of ids; return the packs added.
+def _enter(cache: Cache, objects: dict[str, list[PackEntry]], known: dict[ObjectId, int]) -> None:
+    """Put the entries of index objects, range by range of ids; their packs are added to `known`.
 
     Random ids dirty a page each: in one transaction, 50,000 would hold 200 MB and map the
     whole file.
     """
     database = cache.database
-    with cache.writing() as transaction:
-        first = _next_number(transaction, database(b"packs"))
-        added, records = _enter_packs(transaction, database, entries, known, first)
-    records.sort()
-    batch = _DIRTY_BATCH if cache.is_large else _BATCH
-    for start in range(0, len(records), batch):
-        with (
-            cache.writing() as transaction,
-            transaction.cursor(db=database(b"blobs")) as cursor,
-        ):
-            cursor.putmulti([(r[:32], r[32:]) for r in records[start : start + batch]])
-        if cache.is_large:
-            cache.remap()
-    with cache.writing() as transaction:
-        _note_object(transaction, database, index_id, entries, known | added)
-    return added
+    try:
+        records: list[bytes] = []
+        with cache.writing() as transaction:
+            number = _next_number(transaction, database(b"packs"))
+            for entries in objects.values():
+                added, new = _enter_packs(transaction, database, entries, known, number)
+                known |= added
+                number += len(added)
+                records += new
+        records.sort()
+        batch = _DIRTY_BATCH if cache.is_large else _BATCH
+        for start in range(0, len(records), batch):
+            with (
+                cache.writing() as transaction,
+                transaction.cursor(db=database(b"blobs")) as cursor,
+            ):
+                cursor.putmulti([(r[:32], r[32:]) for r in records[start : start + batch]])
+            if cache.is_large:
+                cache.remap()
+        with cache.writing() as transaction:
+            for index_id, entries in objects.items():
+                _note_object(transaction, database, index_id, entries, known)
+    except BaseException:
+        cache.spoil()  # half of it: rebuilt when it is opened next
+        raise
 
 
 def _enter_packs(

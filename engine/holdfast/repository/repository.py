@@ -7,7 +7,7 @@ is first asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from holdfast.backends.base import Backend
@@ -203,13 +203,16 @@ class Repository(Closing):
         except IntegrityError as error:
             if for_writing:
                 raise
-            self._note(error)
+            self._note([error])
             return LogState()
 
     def read_commits(self, *, believe_cache: bool = True) -> list[StoredCommit]:
         """Return every commit, whether it counts or not; damaged ones go to `problems`."""
         self.index.release()
-        return self._commits.read_all(self._note, believe_cache=believe_cache)
+        damage: list[IntegrityError] = []
+        commits = self._commits.read_all(damage.append, believe_cache=believe_cache)
+        self._note(damage)
+        return commits
 
     def remember_commit(self, commit_id: ObjectId, data: bytes) -> None:
         """Keep an object that was just created in the cache, so that nobody here fetches it."""
@@ -249,8 +252,7 @@ class Repository(Closing):
             # What is missing may have been superseded since the view was taken.
             if self._read_log(for_writing=for_writing).last == view.log.last:
                 break
-        for error in problems:
-            self._note(error)
+        self._note(problems)
         self.view = view
         return view
 
@@ -330,9 +332,13 @@ class Repository(Closing):
             raise IntegrityError("index object", index_id, "it is missing") from error
         return decode_index(self.envelope.open(ObjectKind.INDEX, name, data), index_id)
 
-    def _note(self, error: IntegrityError) -> None:
-        if all(str(error) != str(known) for known in self.problems):
-            self.problems.append(error)
+    def _note(self, errors: Iterable[IntegrityError]) -> None:
+        """Add what is not among the problems yet."""
+        known = {str(error) for error in self.problems}
+        for error in errors:
+            if str(error) not in known:
+                known.add(str(error))
+                self.problems.append(error)
 
 
 def _protect(backend: Backend, config: Config, cache: Cache, clock: Clock) -> LockLedger | None:

@@ -26,6 +26,7 @@ from holdfast.operations.forget import (
 )
 from holdfast.operations.prune import Outcome, PruneOptions, prune
 from holdfast.operations.snapshots import tag_snapshots
+from holdfast.operations.stats import repository_stats
 from holdfast.repository import layout, settling
 from holdfast.repository.repository import Repository
 from support.faults import CrashingBackend, SimulatedCrash, bit_flipped, corrupt
@@ -156,6 +157,23 @@ def test_one_run_frees_everything_that_is_not_needed(world: World) -> None:
     world.assert_holds()
     assert_tidy(world.store, world.cache)
     assert ids_below(world.store, layout.SESSIONS) == set()
+
+
+def test_statistics_do_not_count_what_was_removed(tmp_path: Path) -> None:
+    store = new_store()
+    tree = random_files(1, [40_000] * 50)
+    with open_repository(store, tmp_path / "cache") as repository:
+        ids = []
+        for night in range(4):
+            tree |= {b"new" + name: data for name, data in random_files(night, [60_000] * 8).items()}
+            made = back_up(repository, write_tree(tmp_path / "source", tree))
+            ids.append(made.snapshot or "")
+        for number in (1, 0, 2):
+            forget(repository, [ids[number]])
+            prune_all(repository)
+            stats = repository_stats(repository)
+            packs = list(store.list(layout.PACKS))
+            assert (stats.packs, stats.stored_bytes) == (len(packs), sum(p.size for p in packs))
 
 
 def test_a_dry_run_changes_nothing_and_can_assume(world: World) -> None:

@@ -26,7 +26,7 @@ ROWS = (
     ("format", "backends"),
     ("repository", "policy", "fs", "sources"),
     ("operations",),
-    ("vfs",),
+    ("vfs", "benchmark"),
     ("mount", "server"),
 )
 LAYER = {part: number for number, row in enumerate(ROWS) for part in row}
@@ -46,7 +46,7 @@ BANNED_ATTRIBUTES = {
 }
 HEAVY = (
     "boto3", "rich", "lmdb", "cryptography", "zstandard", "mnemonic", "pathspec",
-    "mfusepy", "cheroot", "textual",
+    "mfusepy", "cheroot", "textual", "matplotlib",
 )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ _GLOBAL_OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] 
     (("--meter",), {"is_flag": True},
      "Tell at the end how many requests were made and what they cost."),
     (("--prices",), {"metavar": "FILE"},
-     "Take prices for --meter from FILE. [HOLDFAST_PRICES]"),
+     "Take prices for --meter and benchmark from FILE. [HOLDFAST_PRICES]"),
     (("--max-requests",), {"metavar": "N"},
      "Stop after N requests to the storage. [HOLDFAST_MAX_REQUESTS]"),
     (("--limit-upload",), {"metavar": "SIZE"},
@@ -135,6 +135,12 @@ def read_settings(context: click.Context) -> Settings:
         ConfigurationError: options that exclude each other.
     """
     return merge_settings(context.meta.get(_GIVEN, {}), read_environment())
+
+
+def named_repository(context: click.Context) -> str | None:
+    """Return the location that the command line names with -r; a variable does not count."""
+    location = context.meta.get(_GIVEN, {}).get("repository")
+    return str(location) if location else None
 
 
 def read_environment() -> Mapping[str, str]:

@@ -52,6 +52,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "lifecycle": "Show or set the rules by which a bucket tidies up.",
         "tag": "Change the tags of snapshots.",
     },
+    "Measure": {
+        "benchmark": "Measure what deduplication would save here, and how fast this machine is.",
+    },
     "Help": {
         "completion": "Print the completion script of a shell.",
         "version": "Print the version and what it is made of.",

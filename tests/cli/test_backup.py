@@ -223,7 +223,10 @@ def test_levels_of_compression(hold: Runner, source: Path, level: str) -> None:
         (["/", "--compression", "99"], "write a number from -7 to 22, or off"),
         (["/", "--compression", "high"], "write a number from -7 to 22, or off"),
         (["/", "--time", "yesterday"], "'yesterday' is not a time"),
-        (["/", "--profile", "video"], "'video' is not a way to cut files; write files, dump, pages, image"),
+        (
+            ["/", "--profile", "video"],
+            "'video' is not a way to cut files; write files, dump, pages, image",
+        ),
         (["/", "--exclude-larger-than", "big"], "'big' is not a size"),
     ],
 )

@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from holdfast import errors
@@ -256,15 +257,19 @@ def test_version_starts_without_loading_anything_heavy() -> None:
 def test_every_command_of_the_registry_exists_and_has_short_functions() -> None:
     program = build_program()
     context = program.make_context("holdfast", [], resilient_parsing=True)
-    assert set(COMMANDS) == {
+    modules = {
         path.stem.replace("_", "-")
         for path in (Path(registry.__file__).parent / "commands").glob("*.py")
         if path.stem != "__init__"
     }
+    subcommands: set[str] = set()
     for name in COMMANDS:
         command = program.get_command(context, name)
         assert command is not None
         assert command.name == name
+        if isinstance(command, click.Group):
+            subcommands.update(f"{name}-{inner}" for inner in command.commands)
+    assert set(COMMANDS) <= modules <= set(COMMANDS) | subcommands
 
 
 def test_a_reader_that_goes_away_is_no_news() -> None:

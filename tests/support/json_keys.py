@@ -115,6 +115,44 @@ METER: Final = [
     "currency", "provider", "prices_date",
 ]  # fmt: skip
 BINLOG_PUSH: Final = ["identity", "pushed", "already", "logical_bytes", "missing", "active"]
+DEDUPE: Final = [
+    "versions", "is_series", "files", "logical_bytes", "sample_share", "seconds", "cuts",
+    "settings", "recommendation", "forecast", "unreadable", "vanished", "currency", "prices_of",
+]  # fmt: skip
+DEDUPE_VERSION: Final = ["name", "files", "logical_bytes", "read_bytes"]
+DEDUPE_CUT: Final = [
+    "chunker", "chunk_bytes", "unique_bytes", "chunks", "references", "added_bytes",
+    "decoded_per_byte", "decoded_last", "core_seconds_per_gib",
+]  # fmt: skip
+DEDUPE_SETTING: Final = [
+    "chunker", "slice_size", "level", "stored_bytes", "added_bytes", "dedupe_ratio",
+    "compression_ratio", "total_ratio", "index_bytes", "memory_bytes", "objects", "put_requests",
+    "price_once", "price_month", "restore_decoded_per_byte", "mb_s",
+]  # fmt: skip
+DEDUPE_RECOMMENDATION: Final = ["chunker", "slice_size", "level", "options", "sentence"]
+DEDUPE_FORECAST: Final = ["per_version", "after"]
+SHARING: Final = [
+    "snapshots", "hosts", "directories", "nights", "forecast", "needed", "unneeded",
+    "saved_across_hosts", "repository", "damaged", "missing_blobs",
+]  # fmt: skip
+SHARING_SNAPSHOT: Final = [
+    "id", "time", "host", "paths", "logical_bytes", "unique", "exclusive", "shared", "added",
+]  # fmt: skip
+SHARING_HOST: Final = ["host", "snapshots", "logical_bytes", "unique", "exclusive", "shared"]
+SHARING_DIRECTORY: Final = [
+    "host", "path", "added", "changed", "snapshots", "stored_per_snapshot",
+]  # fmt: skip
+SHARING_NIGHT: Final = ["day", "snapshots", "added"]
+SHARING_FORECAST: Final = ["stored_per_day", "after"]
+SPEED: Final = [
+    "threads", "chunker", "data", "index_blobs", "storage", "connections", "measures", "new",
+    "unchanged", "seconds", "left",
+]  # fmt: skip
+SPEED_DATA: Final = ["own", "size", "files", "mean_file_bytes", "unreadable"]
+SPEED_MEASURE: Final = ["stage", "name", "unit", "single", "parallel", "ratio"]
+SPEED_RATE: Final = ["median", "spread", "runs"]
+SPEED_PREDICTION: Final = ["bytes_per_s", "slowest", "sentence", "stages"]
+SPEED_STAGE: Final = ["name", "bytes_per_s", "share"]
 
 JSON_KEYS: Final = {
     "backup": BACKUP_SUMMARY,
@@ -143,6 +181,14 @@ JSON_KEYS: Final = {
     "wal-push": WAL_PUSH,
     "wal-fetch": WAL_FETCH,
     "binlog-push": BINLOG_PUSH,
+    "benchmark dedupe": [
+        *DEDUPE, *DEDUPE_VERSION, *DEDUPE_CUT, *DEDUPE_SETTING, *DEDUPE_RECOMMENDATION,
+        *DEDUPE_FORECAST, "stored_bytes", "value", "error", *SHARING, *SHARING_SNAPSHOT,
+        *SHARING_HOST, *SHARING_DIRECTORY, *SHARING_NIGHT, *SHARING_FORECAST, "plain_bytes", "days",
+    ],
+    "benchmark speed": [
+        *SPEED, *SPEED_DATA, *SPEED_MEASURE, *SPEED_RATE, *SPEED_PREDICTION, *SPEED_STAGE,
+    ],
     "version": VERSION,
     "completion": ["shell", "script"],
     "Requests and bandwidth": [*METER, *METER_KIND],

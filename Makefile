@@ -47,7 +47,7 @@ test-pure: dev ## tests of the chunker without its C extension
 golden: dev ## write golden files anew, after a decided change of the format
 	$(BIN)/python -m pytest -q tests/unit/format --update-golden
 
-bench: venv ## compare with restic and borg (BENCH='--tree A B' passes options)
+bench: dev ## compare with the backup programs that are installed (BENCH='--sets kernel' passes options)
 	$(BIN)/python benchmarks/compare_peers.py --holdfast $(BIN)/holdfast $(BENCH)
 
 torture: dev ## real processes on one repository, stopped and killed (TORTURE='--seconds 3600 --ceph')

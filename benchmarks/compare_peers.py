@@ -1,11 +1,14 @@
-"""Compare holdfast with restic and borg: the same work, interleaved, with medians and ratios.
+"""Compare holdfast with other backup programs: the same work on the same data, interleaved.
 
-    python benchmarks/compare_peers.py --tree linux/6.1.190 linux/6.1.192 --dump 1.sql 2.sql
+    python benchmarks/compare_peers.py --data-dir ~/bench --docs docs
 
-Without --tree, --dump and --series, small seeded data is made first, which shows that everything works but
-says little about speed. Peers that are not installed are left out. Files are backed up from, and
-repositories written to, the work directory; restores go to memory. What is measured, and how it
-is kept fair, is told in `works`; how the programs are called, in `peers`.
+makes the data sets (`datasets.py`) in the directory unless they are there, has every program that
+is installed do every work on each of them (`works.py`), and writes figures, tables and charts into
+the documentation (`peers_report.py`). Programs that are missing are left out, and so is one from a
+work that it fails at. Sources, repositories and caches lie in the work directory while a set is
+measured; restores go to memory. How the programs are called is told in `peers_*.py`.
+
+One set at a time: `--sets kernel`. Your own data: `--own DIR`, or several versions of it.
 """
 
 from __future__ import annotations
@@ -14,97 +17,117 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
-import corpus
-import report
-from measure import CommandError, commit, machine
+import results
+from data_set import MANIFEST, DataSet, load
+from datasets import NAMES as SETS
+from datasets import OWN, add_options
+from measure import Command, CommandError, commit, machine, output_of
+from peer import Peer
+from peers import NAMES as PEERS
 from peers import find_peers
-from works import TREE_WORKS, WORKS, Bench, Material
+from peers_report import page_text, results_path, write_report
+from report import format_report
+from works import WORKS, Bench
 
-_PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT: Final = Path(__file__).resolve().parent.parent
+_USUAL_WORKS: Final = [work for work in WORKS if work != "fresh"]
 
 
 def main() -> int:
     """Run the comparison; return the exit code."""
     options = _parser().parse_args()
-    unknown = set(options.only) - set(WORKS)
+    unknown = set(options.works) - set(WORKS)
     if unknown:
         print(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
         return 2
-    programs = {"holdfast": options.holdfast, "restic": options.restic, "borg": options.borg}
-    peers, missing = find_peers(programs)
+    if options.docs:
+        try:
+            page_text(options.docs)
+        except (OSError, ValueError) as error:
+            _progress(str(error))
+            return 2
+    peers, missing = find_peers({name: getattr(options, name) for name in PEERS})
     for name, reason in missing.items():
-        print(f"left out: {name} ({reason})", file=sys.stderr)
+        _progress(f"left out: {name} ({reason})")
     if not peers:
         return 1
-    for directory in (options.work_dir, options.restore_dir):
+    for directory in (options.data_dir, options.work_dir, options.restore_dir):
         directory.mkdir(parents=True, exist_ok=True)
+    try:
+        data_sets = _data_sets(options)
+    except CommandError as error:
+        _progress(str(error))
+        return 1
+    outputs = [options.output] if options.output else []
+    outputs += [results_path(options.docs)] if options.docs else []
+    # Told once: figures that are written into the work tree change it.
+    source = commit(_PROJECT)
     with tempfile.TemporaryDirectory(prefix="compare-", dir=options.work_dir) as made:
         work_dir = Path(made)
-        bench = Bench(peers, work_dir, options.restore_dir, _progress)
-        try:
-            material = _material(options, work_dir)
-            _run_rounds(bench, material, options)
-        except CommandError as error:
-            print(error, file=sys.stderr)
-            return 1
-    facts, told = machine(), {peer.name: peer.describe() for peer in peers}
-    print(f"\n{report.format_machine(facts, told)}\nmedian of {options.runs} runs\n")
-    print(report.format_table(bench.results, markdown=options.markdown))
-    if options.output is not None:
-        document = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "commit": commit(_PROJECT),
-            "machine": facts,
-            "programs": told,
-            "runs": options.runs,
-            "trees": [str(tree) for tree in material.trees],
-            "dumps": [str(dump) for dump in material.dumps],
-            "series": [str(tree) for tree in material.series],
-            "results": bench.results.as_json(),
-        }
-        report.write_json(options.output, document)
-    return 0
+        entries: list[dict[str, Any]] = []
+        for data_set in data_sets:
+            entries.append(_measure(data_set, peers, work_dir, options, source))
+            # After each set, so that an interrupt loses one.
+            for path in outputs:
+                results.merge(path, entries)
+        results.merge(work_dir / "peers.json", entries)
+        measured = results.read(work_dir / "peers.json")
+    print(format_report(measured))
+    if options.docs:
+        write_report(options.docs)
+    return 1 if any(one.failures for one in measured) else 0
 
 
-def _run_rounds(bench: Bench, material: Material, options: argparse.Namespace) -> None:
-    works = options.only or WORKS
+def _measure(
+    data_set: DataSet,
+    peers: Sequence[Peer],
+    work_dir: Path,
+    options: argparse.Namespace,
+    source: str,
+) -> dict[str, Any]:
+    """Take a data set through all rounds; return its entry of the results."""
+    facts: Mapping[str, Any] = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": source,
+        "machine": machine(),
+        "programs": {peer.name: peer.describe() for peer in peers},
+        "runs": options.runs,
+    }
+    bench = Bench(peers, work_dir, options.restore_dir, _progress)
     for number in range(1, options.runs + 1):
-        _progress(f"round {number} of {options.runs}")
-        if set(works) & set(TREE_WORKS):
-            bench.tree_round(material, works)
-        if "dump" in works:
-            bench.dump_round(material)
-        if "prune" in works:
-            bench.series_round(material)
+        _progress(f"{data_set.title}, round {number} of {options.runs}")
+        bench.round(data_set, options.works)
+    return results.entry(data_set, bench.results, facts)
 
 
-def _material(options: argparse.Namespace, work_dir: Path) -> Material:
-    works = options.only or WORKS
-    trees, dumps, series = options.tree, options.dump, options.series
-    if trees is None:
-        trees = [work_dir / "tree-1", work_dir / "tree-2"]
-        if set(works) & set(TREE_WORKS):
-            _make(trees, lambda path, version: corpus.write_tree(path, count=2000, version=version))
-    if dumps is None:
-        dumps = [work_dir / "1.sql", work_dir / "2.sql"]
-        if "dump" in works:
-            _make(dumps, lambda path, version: corpus.write_dump(path, scale=0.05, version=version))
-    if series is None:
-        series = [work_dir / f"series-{number}" for number in range(1, 4)]
-        if "prune" in works:
-            _make(
-                series, lambda path, version: corpus.write_tree(path, count=2000, version=version)
-            )
-    return Material(trees=(trees[0], trees[1]), dumps=(dumps[0], dumps[1]), series=tuple(series))
+def _data_sets(options: argparse.Namespace) -> list[DataSet]:
+    """Return the wanted data sets; those that cannot be made are left out.
 
-
-def _make(paths: list[Path], write: Callable[[Path, int], None]) -> None:
-    for version, path in enumerate(paths, start=1):
-        _progress(f"writing {path}")
-        write(path, version)
+    They are made by a process of their own: what this one ever needed of memory counts as the least
+    that any program needed that it starts.
+    """
+    words = [sys.executable, str(Path(__file__).with_name("datasets.py")), str(options.data_dir)]
+    for name in ("sets", "scale", "nights", "profile"):
+        value = getattr(options, name)
+        words += [f"--{name}", str(value)] if value is not None else []
+    for name in ("kernel", "own"):
+        directories = getattr(options, name) or []
+        words += [f"--{name}", *map(str, directories)] if directories else []
+    names = options.sets.split(",") if options.sets else [] if options.own else list(SETS)
+    names += [OWN] if options.own else []
+    try:
+        _progress(output_of(Command(arguments=words)).rstrip())
+    except CommandError as error:
+        _progress(str(error))
+    found = [options.data_dir / name for name in names]
+    data_sets = [load(root) for root in found if (root / MANIFEST).exists()]
+    if not data_sets:
+        raise CommandError("there is no data set to compare on")
+    return data_sets
 
 
 def _progress(text: str) -> None:
@@ -113,32 +136,39 @@ def _progress(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Compare holdfast with restic and borg.",
+        description="Compare holdfast with other backup programs.",
         epilog='A program is a path or a command ("PYTHONPATH=engine:cli python -m holdfast_cli"); '
         "the default is one beside the Python that runs this, or on PATH; - leaves it out.",
     )
-    parser.add_argument("--tree", nargs=2, type=Path, metavar=("OLD", "NEW"), help="directories")
-    parser.add_argument("--dump", nargs=2, type=Path, metavar=("OLD", "NEW"), help="files")
+    usual = Path(tempfile.gettempdir())
     parser.add_argument(
-        "--series", nargs="+", type=Path, metavar="DIRECTORY", help="versions of a tree, to prune"
+        "--data-dir", type=Path, default=usual / "holdfast-data", help="where data sets are kept"
     )
-    parser.add_argument("--runs", type=int, default=3, help="rounds (3)")
+    add_options(parser)
+    parser.add_argument("--runs", type=int, default=1, help="rounds (1)")
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=[], help=f"of {','.join(WORKS)}"
+        "--works",
+        type=lambda text: text.split(","),
+        default=_USUAL_WORKS,
+        help=f"of {','.join(WORKS)}; all but fresh by default",
     )
     parser.add_argument(
         "--work-dir",
         type=Path,
-        default=Path(tempfile.gettempdir()),
+        default=usual,
         help="where sources, repositories and caches go; not a memory file system",
     )
     parser.add_argument(
         "--restore-dir", type=Path, default=Path("/dev/shm"), help="where restores go (/dev/shm)"
     )
-    for name in ("holdfast", "restic", "borg"):
+    for name in PEERS:
         parser.add_argument(f"--{name}", metavar="PROGRAM")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write results as JSON")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="put the figures into this JSON file"
+    )
+    parser.add_argument(
+        "--docs", type=Path, metavar="DIR", help="write tables and charts into benchmarks.md there"
+    )
     return parser
 
 

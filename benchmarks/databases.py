@@ -15,96 +15,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from measure import Command, commit, extent, machine, run
-from peers import Holdfast, Place, Restic
+from peers import Holdfast, Place, Restic, Source
+from postgres_server import NAME, PORT, Server, server
 
 _HERE: Final = Path(__file__).parent
-_SQL: Final = _HERE / "postgres"
-_PORT: Final = "5432"
-_NAME: Final = "shop"
-_SETTINGS: Final = """
-listen_addresses = ''
-fsync = off
-autovacuum = off
-max_wal_size = 4GB
-wal_level = replica
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A PostgreSQL server of this run."""
-
-    directory: Path
-    """Of its data, and of its socket."""
-    bin: Path
-    user: str
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """How its tools are told where it is."""
-        return ("-h", str(self.directory), "-p", _PORT, "-U", self.user)
-
-    def tool(self, name: str, *words: str) -> Command:
-        """Return a command of one of its tools."""
-        return Command(arguments=(str(self.bin / name), *self.words, *words))
-
-    def script(self, name: str, **variables: int) -> None:
-        """Run a script of this benchmark."""
-        given = [word for key, value in variables.items() for word in ("-v", f"{key}={value}")]
-        path = str(_SQL / name)
-        run(self.tool("psql", "-q", "-v", "ON_ERROR_STOP=1", *given, "-f", path, _NAME))
-
-    def drop_dead_rows(self) -> None:
-        """Do what autovacuum does after so many rows were inserted."""
-        run(self.tool("psql", "-q", "-c", "VACUUM", _NAME))
-
-
-@contextmanager
-def server(directory: Path) -> Iterator[Server]:
-    """Start a server and stop it at the end. It refuses to run as root, so root lends it a user."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found:
-        raise SystemExit("there is no PostgreSQL server; install postgresql")
-    binaries = found[-1].parent
-    directory.mkdir(parents=True)
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    owner = None
-    if user == "root":
-        user = owner = "postgres"
-        shutil.chown(directory, owner, owner)
-    data = directory / "data"
-    as_owner: dict[str, Any] = {"user": owner, "group": owner, "cwd": directory}
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "--data-checksums"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **as_owner)
-    with (data / "postgresql.conf").open("a") as settings:
-        settings.write(_SETTINGS + f"unix_socket_directories = '{directory}'\nport = {_PORT}\n")
-    words = [str(binaries / "postgres"), "-D", str(data)]
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(words, **quiet, **as_owner)
-    found_server = Server(directory, binaries, user)
-    try:
-        for _ in range(200):
-            ready = found_server.tool("pg_isready", "-q").arguments
-            if subprocess.run(ready, check=False).returncode == 0:
-                break
-            time.sleep(0.05)
-        yield found_server
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def seconds(command: Command) -> float:
@@ -119,16 +42,16 @@ def seconds(command: Command) -> float:
 def night(here: Server, ours: Holdfast, theirs: Restic, root: Path) -> dict[str, float]:
     """Save everything once; return seconds, and sizes in bytes."""
     figures: dict[str, float] = {}
-    dump = here.tool("pg_dump", _NAME)
+    dump = here.tool("pg_dump", NAME)
     figures["dump, bytes"] = int(subprocess.run(
         ["sh", "-c", '"$@" | wc -c', "sh", *dump.arguments], check=True, capture_output=True
     ).stdout)  # fmt: skip
     figures["pg_dump alone, s"] = seconds(dump)
-    at = ("--db-host", str(here.directory), "--db-port", _PORT, "--db-user", here.user)
+    at = ("--db-host", str(here.directory), "--db-port", PORT, "--db-user", here.user)
     tools = ("--tools", str(here.bin))
     words = ("backup-db", "postgresql", *at, *tools)
     place = Place(root / "holdfast-dumps")
-    command = _own(ours, place, *words, _NAME)
+    command = _own(ours, place, *words, NAME)
     figures["holdfast dump, s"] = run(command).wall_s
     figures["holdfast dumps, bytes"] = extent(place.repository)[1]
     place = Place(root / "restic-dumps")
@@ -146,7 +69,7 @@ def night(here: Server, ours: Holdfast, theirs: Restic, root: Path) -> dict[str,
     figures["holdfast base, s"] = run(command).wall_s
     figures["holdfast bases, bytes"] = extent(place.repository)[1]
     place = Place(root / "restic-bases")
-    figures["restic base, s"] = run(theirs.backup(place, base, "base")).wall_s
+    figures["restic base, s"] = run(theirs.backup(place, Source(base), "base")).wall_s
     figures["restic bases, bytes"] = extent(place.repository)[1]
     shutil.rmtree(base)
     return figures
@@ -200,16 +123,13 @@ def main() -> int:
         for name in ("holdfast-dumps", "holdfast-bases", "restic-dumps", "restic-bases"):
             place = Place(root / name)
             place.root.mkdir(parents=True)
-            run((ours if name.startswith("holdfast") else theirs).init(place))
+            for command in (ours if name.startswith("holdfast") else theirs).init(place):
+                run(command)
         with server(root / "server") as here:
-            run(here.tool("createdb", _NAME))
-            here.script("seed.sql")
+            here.fill()
             for number in range(1, given.nights + 1):
                 if number > 1:
-                    # No VACUUM follows: autovacuum would wait until a fifth of the rows is dead.
-                    here.script("change.sql", night=number)
-                else:
-                    here.drop_dead_rows()
+                    here.change(number)
                 nights.append(night(here, ours, theirs, root))
     finally:
         shutil.rmtree(root, ignore_errors=True)

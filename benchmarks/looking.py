@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from measure import Command, commit, machine, output_of, run, warm
-from peers import Holdfast, Peer, Place, Restic
+from peers import Holdfast, Peer, Place, Restic, Source
 
 _START_S: Final = 60.0
 _READERS: Final = 8
@@ -174,9 +174,10 @@ def prepare(peer: Peer, root: Path, trees: list[Path], large: Path) -> Subject:
     """Make a repository with two snapshots of trees and one of the large file."""
     place = Place(root)
     root.mkdir(parents=True)
-    run(peer.init(place))
+    for command in peer.init(place):
+        run(command)
     for source in (*trees, large):
-        run(peer.backup(place, source, source.name))
+        run(peer.backup(place, Source(source), source.name))
     command = peer.snapshots(place)
     listed = Command(arguments=(*command.arguments, "--json"), environment=command.environment)
     ids = [snapshot["id"][:12] for snapshot in json.loads(output_of(listed))]

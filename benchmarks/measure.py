@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-_FOREIGN_SETTINGS: Final = ("RESTIC_", "BORG_", "HOLDFAST_")
+_FOREIGN_SETTINGS: Final = ("RESTIC_", "RUSTIC_", "BORG_", "KOPIA_", "HOLDFAST_")
 _READ_LENGTH: Final = 1 << 20
 
 
@@ -156,7 +156,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
     }
 

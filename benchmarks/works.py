@@ -1,14 +1,19 @@
 """The works that are compared, and the order that keeps the comparison fair.
 
-One round does every work once with every peer in turn (A B C, A B C …), so that whatever slows the
-machine for a while slows all of them. What a work reads (the source, or the repository) is read
-once right before the clock starts: some virtual machines give back page cache that was idle for
-seconds, however much memory is free. Repositories and caches are new in each round.
+A round takes one data set through every work, each done once by every peer in turn (A B C, A B C …),
+so that whatever slows the machine for a while slows all of them. What a work reads (the source, or
+the repository) is read once right before the clock starts: some virtual machines give back page
+cache that was idle for seconds, however much memory is free. Repositories and caches are new in
+each round.
 
-The source is one directory that all peers read. It is brought from one version to the next with
+The source is one directory that all peers read. It is brought from one night to the next with
 files replaced only where their content differs, so the others keep inode, mtime and ctime, which
-is what programs tell unchanged files by; that happens once per round, after everybody backed up
-the first version and before anybody sees the second.
+is what programs tell unchanged files by. A small file is written last each night: the newest file
+of all is one that some programs read again, since it may have changed within the same tick of the
+clock, and that shall not be the only large file of a set.
+
+A peer whose backup fails is left out of the rest of the round, one that fails at another work only
+of that; both are recorded. A work that others build on is done but not recorded if not selected.
 """
 
 from __future__ import annotations
@@ -16,173 +21,166 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from data_set import DataSet
 from measure import Command, CommandError, extent, output_of, run, warm
-from peers import Peer, Place
-from report import Results
+from peer import Peer, Place, Source
+from results import Results
 
-TREE_WORKS: Final = ("first", "unchanged", "next", "restore", "check", "snapshots")
-WORKS: Final = (*TREE_WORKS, "dump", "prune")
-"""What can be selected; a work that others build on is done but not recorded if left out."""
+WORKS: Final = ("nights", "unchanged", "restore", "check", "snapshots", "prune", "fresh")
+"""What can be selected. "fresh" is the last night alone in a new repository, to judge prune by."""
 SHORT_WORK_REPEATS: Final = 3
 """How often a work of less than a second is measured in each round."""
+_MOST_TOLD: Final = 300
+"""Characters of a program's complaint; the end says most."""
+_TICK_S: Final = 0.02
+"""Longer than the time between two ticks of the clock that files are stamped with."""
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What is backed up: two versions of a tree and of a dump, and several of another tree."""
-
-    trees: tuple[Path, Path]
-    dumps: tuple[Path, Path]
-    series: tuple[Path, ...]
-
-
 class Bench:
-    """Runs rounds of works and collects the results."""
+    """Runs rounds of works on one data set and collects the results."""
 
     def __init__(
         self, peers: Sequence[Peer], work_dir: Path, restore_dir: Path, say: Say = print
     ) -> None:
         self.results = Results()
-        self._peers = tuple(peers)
+        self._peers = list(peers)
         self._work_dir = work_dir
         self._restore_dir = restore_dir
         self._say = say
 
-    def tree_round(self, material: Material, works: Sequence[str]) -> None:
-        """Do the selected works of a directory tree once with every peer.
+    def round(self, data_set: DataSet, works: Sequence[str]) -> None:
+        """Do the selected works once with every peer.
 
         Raises:
-            CommandError: a program failed, or restored something else than it was given.
+            CommandError: the source cannot be brought to a night's state (rsync).
         """
-        source = self._work_dir / "source"
-        self._switch(source, material.trees[0])
-        label = "a1"
-        for peer in self._peers:
-            self._renew(peer)
-            self._backup("first", peer, source, label, works)
+        everybody = self._peers
+        source = Source(self._work_dir / "source", data_set.profile)
+        label = ""
+        for number, night in enumerate(data_set.nights, start=1):
+            label = f"night-{number}"
+            self._bring(source.path, night, label)
+            if number == 1:
+                self._peers = [peer for peer in self._peers if self._renew(peer)]
+            self._backups(label, source, label if "nights" in works else "")
         if "unchanged" in works:
-            label = "a2"
-            for peer in self._peers:
-                self._backup("unchanged", peer, source, label, works)
-        if "next" in works:
-            self._switch(source, material.trees[1])
-            label = "b1"
-            for peer in self._peers:
-                self._backup("next", peer, source, label, works)
+            label = "again"
+            self._backups(label, source, "unchanged")
         self._read_back(source, label, works)
-        self._clean()
+        if "prune" in works:
+            self._forget_and_prune(source)
+        if "fresh" in works:
+            self._peers = [peer for peer in self._peers if self._renew(peer)]
+            self._backups("fresh", source, "fresh")
+        shutil.rmtree(source.path)
+        for peer in everybody:
+            shutil.rmtree(self._place(peer).root, ignore_errors=True)
+        self._peers = everybody
 
-    def dump_round(self, material: Material) -> None:
-        """Back up both versions of a dump, under the same path, once with every peer.
-
-        Raises:
-            CommandError: a program failed.
-        """
-        directory = self._work_dir / "dump"
-        directory.mkdir(exist_ok=True)
-        dump = directory / "database.sql"
-        for work, version in zip(("dump", "dump-next"), material.dumps, strict=True):
-            shutil.copyfile(version, dump)
-            for peer in self._peers:
-                if work == "dump":
-                    self._renew(peer)
-                command = peer.backup_dump(self._place(peer), dump, work)
-                self._do(work, peer, command, (work,), reads=directory)
-        self._clean()
-
-    def series_round(self, material: Material) -> None:
-        """Back up every version of a tree, forget all but the last, and prune; with every peer.
-
-        The size of a repository that never had but the last version is recorded as "fresh".
-
-        Raises:
-            CommandError: a program failed.
-        """
-        source = self._work_dir / "source"
-        for number, version in enumerate(material.series):
-            self._switch(source, version)
-            for peer in self._peers:
-                if number == 0:
-                    self._renew(peer)
-                self._backup("series", peer, source, f"s{number}", ())
+    def _backups(self, label: str, source: Source, work: str) -> None:
+        """Back up with every peer, and go on with those that can."""
+        able: list[Peer] = []
         for peer in self._peers:
-            run(peer.forget(self._place(peer)))
-        os.sync()
-        for peer in self._peers:
-            place = self._place(peer)
-            self._do("prune", peer, peer.prune(place), ("prune",), reads=place.repository)
-        for peer in self._peers:
-            run(peer.check(self._place(peer)))
-            self._renew(peer)
-            self._backup("fresh", peer, source, "fresh", ("fresh",))
-        self._clean()
+            command = peer.backup(self._place(peer), source, label)
+            if self._do(work, label, peer, command, reads=source.path):
+                able.append(peer)
+        self._peers = able
 
-    def _read_back(self, source: Path, label: str, works: Sequence[str]) -> None:
+    def _read_back(self, source: Source, label: str, works: Sequence[str]) -> None:
         if "restore" in works:
             for peer in self._peers:
-                self._restore(peer, source, label, works)
+                self._restore(peer, source, label)
         if "check" in works:
             for peer in self._peers:
                 place = self._place(peer)
-                self._do("check", peer, peer.check(place), works, reads=place.repository)
+                self._do("check", "check", peer, peer.check(place), reads=place.repository)
         if "snapshots" in works:
             for peer in self._peers * SHORT_WORK_REPEATS:
                 place = self._place(peer)
-                self._do("snapshots", peer, peer.snapshots(place), works, reads=place.repository)
+                command = peer.snapshots(place)
+                self._do("snapshots", "snapshots", peer, command, reads=place.repository)
 
-    def _restore(self, peer: Peer, source: Path, label: str, works: Sequence[str]) -> None:
+    def _restore(self, peer: Peer, source: Source, label: str) -> None:
         place = self._place(peer)
         with tempfile.TemporaryDirectory(prefix="restored-", dir=self._restore_dir) as made:
             target = Path(made)
-            command = peer.restore(place, label, target)
-            self._do("restore", peer, command, works, reads=place.repository)
-            given, returned = extent(source), extent(target)
+            command = peer.restore(place, source, label, target)
+            if not self._do("restore", "restore", peer, command, reads=place.repository):
+                return
+            given, returned = extent(source.path), extent(target)
         if given != returned:
-            raise CommandError(
-                f"{peer.name} restored {returned[0]} files of {returned[1]} bytes "
-                f"instead of {given[0]} of {given[1]}"
+            self._fail(
+                "restore",
+                peer,
+                f"it restored {returned[0]} files of {returned[1]} bytes "
+                f"instead of {given[0]} of {given[1]}",
             )
 
-    def _backup(
-        self, work: str, peer: Peer, source: Path, label: str, works: Sequence[str]
-    ) -> None:
-        command = peer.backup(self._place(peer), source, label)
-        self._do(work, peer, command, works, reads=source)
+    def _forget_and_prune(self, source: Source) -> None:
+        for peer in self._peers:
+            place = self._place(peer)
+            try:
+                for command in peer.forget(place, source):
+                    run(command)
+            except CommandError as error:
+                self._fail("prune", peer, self._told(error))
+                continue
+            self._do("prune", "prune", peer, peer.prune(place), reads=place.repository)
 
-    def _do(
-        self, work: str, peer: Peer, command: Command, works: Sequence[str], *, reads: Path
-    ) -> None:
+    def _do(self, work: str, step: str, peer: Peer, command: Command, *, reads: Path) -> bool:
+        """Run a command; record it under the work unless that is empty. Return whether it ended well."""
         warm(reads)
-        sample = run(command)
-        if work in works:
+        try:
+            sample = run(command)
+        except CommandError as error:
+            self._fail(work or step, peer, self._told(error))
+            return False
+        if work:
             size = extent(self._place(peer).repository)[1]
             self.results.add(work, peer.name, sample, size)
             self._say(f"{work:10} {peer.name:9} {sample.wall_s:7.2f} s {size / 1e6:8.1f} MB")
+        return True
 
-    def _switch(self, source: Path, version: Path) -> None:
+    def _fail(self, work: str, peer: Peer, problem: str) -> None:
+        self.results.fail(work, peer.name, problem)
+        self._say(f"{work:10} {peer.name:9} failed: {problem}")
+
+    def _told(self, error: CommandError) -> str:
+        """Return what a program complained of, without this machine's paths."""
+        command, *rest = str(error).splitlines()
+        text = " ".join(" ".join(rest or [command]).split())
+        return text.replace(str(self._work_dir), "…")[-_MOST_TOLD:]
+
+    def _bring(self, source: Path, night: Path, label: str) -> None:
+        """Bring the source to a night's state."""
         # Later on without --times: a file whose content is the same is not touched at all.
-        options = ["-rlpgoD", "--checksum", "--delete"] if source.exists() else ["-a"]
-        self._say(f"source: {version}")
-        output_of(Command(arguments=("rsync", *options, f"{version}/", f"{source}/")))
+        options = ["-rlpgoDS", "--checksum", "--delete"] if source.exists() else ["-aS"]
+        self._say(f"source: {night}")
+        output_of(Command(arguments=("rsync", *options, f"{night}/", f"{source}/")))
+        time.sleep(_TICK_S)
+        (source / ".night").write_text(f"{label}\n", encoding="ascii")
         # Else the first program's fsyncs would wait for what was just copied.
         os.sync()
 
     def _place(self, peer: Peer) -> Place:
         return Place(self._work_dir / peer.name)
 
-    def _renew(self, peer: Peer) -> None:
+    def _renew(self, peer: Peer) -> bool:
+        """Make an empty repository; return whether it could be made."""
         place = self._place(peer)
         shutil.rmtree(place.root, ignore_errors=True)
         place.root.mkdir(parents=True)
-        run(peer.init(place))
-
-    def _clean(self) -> None:
-        for peer in self._peers:
-            shutil.rmtree(self._place(peer).root)
+        try:
+            for command in peer.init(place):
+                run(command)
+        except CommandError as error:
+            self._fail("init", peer, self._told(error))
+            return False
+        return True

@@ -119,7 +119,7 @@ class BlobIndex:
         """Tell whether a blob is known. Cost: 2 us."""
         if self.is_empty:
             return False
-        # _value, inlined: a dump asks once for every 4 KiB.
+        # _value, inlined: a dump asks once for every 3 KiB.
         self._lookups += 1
         if self._reader is None or self._lookups >= _REMAP_LOOKUPS:
             value = self._value(blob_id)

@@ -155,7 +155,7 @@ class PackStream:
         if length > TAIL_ROOM:
             self._add_long(blob_id, memoryview(data))
             return
-        # room() and take(), inlined: a dump comes here once for every 4 KiB.
+        # room() and take(), inlined: a dump comes here once for every 3 KiB.
         pack = self._pack or self._begin()
         used = self._used
         end = used + length

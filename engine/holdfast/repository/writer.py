@@ -154,7 +154,7 @@ class Writer:
         blob_id: bytes = self._hasher(data).digest()
         if blob_id not in self.new and not self._contains(blob_id):
             self.data.add(blob_id, data)
-            # count(), inlined: a dump comes here once for every 4 KiB.
+            # count(), inlined: a dump comes here once for every 3 KiB.
             self.new.add(blob_id)
             self.blobs_added += 1
             self.bytes_added += len(data)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.chunking import CUTTINGS, Cutting, Profile, parse_cutting
+from holdfast.chunking import CUTTINGS, Profile, parse_cutting
 from holdfast.chunking.cutting import GREATEST_SIZE
 from holdfast.errors import ConfigurationError
 

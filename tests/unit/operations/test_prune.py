@@ -165,7 +165,9 @@ def test_statistics_do_not_count_what_was_removed(tmp_path: Path) -> None:
     with open_repository(store, tmp_path / "cache") as repository:
         ids = []
         for night in range(4):
-            tree |= {b"new" + name: data for name, data in random_files(night, [60_000] * 8).items()}
+            tree |= {
+                b"new" + name: data for name, data in random_files(night, [60_000] * 8).items()
+            }
             made = back_up(repository, write_tree(tmp_path / "source", tree))
             ids.append(made.snapshot or "")
         for number in (1, 0, 2):

@@ -7,7 +7,6 @@ derive_key and hash.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 from blake3 import blake3
@@ -24,19 +23,24 @@ KeyedHash: TypeAlias = Callable[[Bytes], bytes]
 def keyed_hash(key: bytes) -> KeyedHash:
     """Return the function that hashes under `key` (32 bytes).
 
-    Cost: about 1 us and 0.2 us per KiB; releases the GIL from 2 KiB on.
+    Cost: about 1 us and 0.3 us per KiB; releases the GIL from 2 KiB on.
     """
+    fresh = keyed_hasher(key)
 
-    def hash_bytes(data: Bytes, _blake3=blake3, _key: bytes = key) -> bytes:  # type: ignore[no-untyped-def]
-        digest: bytes = _blake3(data, key=_key).digest()
+    def hash_bytes(data: Bytes) -> bytes:
+        digest: bytes = fresh().update(data).digest()
         return digest
 
     return hash_bytes
 
 
-def keyed_hasher(key: bytes) -> Callable[[Bytes], Any]:
-    """Return what makes hash objects under `key`: for loops that a further call would slow down."""
-    return partial(blake3, key=key)
+def keyed_hasher(key: bytes) -> Callable[[], Any]:
+    """Return what makes hash objects under `key`: for loops that a further call would slow down.
+
+    They are copies of one, which takes 0.9 us less than the key each time.
+    """
+    fresh: Callable[[], Any] = blake3(key=key).copy
+    return fresh
 
 
 def keyed_hash_long(key: bytes, data: Bytes, length: int) -> bytes:

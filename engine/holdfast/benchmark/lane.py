@@ -213,7 +213,7 @@ class WholeLane(Lane):
             self._note_one(batch, piece, piece.whole_id)
             return
         if piece.begins_file:
-            self._hasher = self._namer.hasher(b"")
+            self._hasher = self._namer.hasher()
             self._length, self._quick_length = 0, 0.0
             self._group, self._position = piece.group, -1
         if piece.end > piece.start:

@@ -19,18 +19,20 @@ class ChunkNamer:
 
     def __init__(self, key: bytes) -> None:
         self.hasher: Final = keyed_hasher(key)
-        """Returns a hash object for data that comes in pieces; see `id_of`."""
+        """Returns a new hash object, for data that comes in pieces; see `id_of`."""
 
     def name(self, data: Bytes) -> int:
         """Return the id of a chunk. Cost: 1 us and 0.4 us per KiB; without the GIL from 2 KiB on."""
-        return id_of(self.hasher(data).digest(length=ID_BYTES))
+        return id_of(self.hasher().update(data).digest(length=ID_BYTES))
 
     def names(self, view: memoryview, spans: Sequence[tuple[int, int]]) -> array[int]:
         """Return the ids of the parts (start, end) of a buffer."""
         hasher = self.hasher
         ids = array("Q")
         ids.frombytes(
-            b"".join([hasher(view[start:end]).digest(length=ID_BYTES) for start, end in spans])
+            b"".join(
+                [hasher().update(view[start:end]).digest(length=ID_BYTES) for start, end in spans]
+            )
         )
         return ids
 

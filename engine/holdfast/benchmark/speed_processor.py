@@ -70,7 +70,7 @@ def _naming(size: int, blocks: Sequence[memoryview]) -> Work:
     def work(number: int) -> float:
         block = blocks[number % len(blocks)]
         for at in range(0, len(block), size):
-            hasher(block[at : at + size]).digest()
+            hasher().update(block[at : at + size]).digest()
         return len(block)
 
     return work

@@ -23,6 +23,7 @@ from holdfast.repository.pack_reader import OpenPack, PackReader
 from holdfast.repository.repository import Repository
 
 _KEPT_SLICES: Final = 24
+_MOST_LOCATED: Final = 100_000
 
 
 class BlobSource(Protocol):
@@ -84,6 +85,8 @@ class BlobReader(Closing):
         )
         self._slices: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._generation = self._index.generation
+        self._located: dict[BlobId, Location] = {}
+        """Where blobs lie whose length was asked for: they are about to be fetched."""
 
     def close(self) -> None:
         """End the threads; harmless if repeated."""
@@ -91,7 +94,10 @@ class BlobReader(Closing):
 
     def blob_length(self, blob_id: BlobId) -> int:
         """Return the plaintext length of a blob; see `BlobSource`."""
-        return self._index.require(blob_id).length
+        location = self._index.require(blob_id)
+        if len(self._located) < _MOST_LOCATED:
+            self._located[blob_id] = location
+        return location.length
 
     def packs_of(self, blob_id: BlobId) -> list[int]:
         """Return the numbers of the packs that a blob lies in."""
@@ -155,6 +161,7 @@ class BlobReader(Closing):
             self._generation = self._index.generation
             self._packs.clear()
             self._slices.clear()
+            self._located.clear()
         try:
             return self._index.require(blob_id)
         except IntegrityError:
@@ -221,9 +228,12 @@ class BlobReader(Closing):
 
     def _fetch(self, ids: Iterable[BlobId], kind: BlobKind) -> Iterator[Decoded]:
         places: list[BlobPlace] = []
+        if self._generation != self._index.generation:
+            self._located.clear()
+        located = self._located.pop
         for blob_id in set(ids):
             try:
-                place = self._require(blob_id)
+                place = located(blob_id, None) or self._require(blob_id)
             except IntegrityError as error:
                 yield blob_id, error
                 continue

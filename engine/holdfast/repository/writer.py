@@ -151,7 +151,7 @@ class Writer:
 
     def add_data(self, data: Bytes) -> bytes:
         """Store a data blob unless it is known; return its id."""
-        blob_id: bytes = self._hasher(data).digest()
+        blob_id: bytes = self._hasher().update(data).digest()
         if blob_id not in self.new and not self._contains(blob_id):
             self.data.add(blob_id, data)
             # count(), inlined: a dump comes here once for every 3 KiB.

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError, TargetError, TargetNotEmptyError
 from holdfast.format.node import NodeExtra, NodeType
+from holdfast.fs.target_file import FileWriter, TargetFile
+from holdfast.hashing import Bytes
 from holdfast.ids import BlobId
 from holdfast.operations import restore_content
 from holdfast.operations.restore import ActionKind, Overwrite, RestoreAction
@@ -638,3 +640,28 @@ def test_random_trees_come_back_exactly(
     node = snapshot_tree(source, bytes(base / "origin"), b"origin")
     again = run_restore(source, node, base / "target", overwrite=Overwrite.ALWAYS)
     assert (again.files, again.bytes_written, again.findings) == (0, 0, [])
+
+
+def test_small_pieces_that_follow_one_another_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class InOrder(DictSource):
+        def fetch(self, ids):  # type: ignore[no-untyped-def]
+            return ((blob_id, memoryview(self.blobs[blob_id])) for blob_id in ids)
+
+    written: list[tuple[int, int]] = []
+    write_at = FileWriter.write_at
+
+    def counting(self: FileWriter, file: TargetFile, data: Bytes, offset: int) -> None:
+        written.append((offset, len(data)))
+        write_at(self, file, data, offset)
+
+    monkeypatch.setattr(FileWriter, "write_at", counting)
+    monkeypatch.setattr(restore_content, "_PIECES", 64 << 10)
+    source = InOrder()
+    data = os.urandom(300_000)
+    node = directory_node(source, b"d", [file_node(source, b"dump", data)])
+    result = run_restore(source, node, tmp_path / "target")
+    assert (tmp_path / "target" / "dump").read_bytes() == data
+    assert result.bytes_written == len(data)
+    assert written == [(at, min(64 << 10, len(data) - at)) for at in range(0, len(data), 64 << 10)]

@@ -303,7 +303,7 @@ def test_a_damaged_blob_removes_a_file_that_was_begun(target: Path) -> None:
     node = directory_node(source, b"", [file_node(source, b"f", data)])
     result = run_restore(source, node, target, overwrite=Overwrite.ALWAYS)
     assert set(problems(result)) == {"/f"}
-    assert result.bytes_written == 39 * 4096
+    assert 30 * 4096 < result.bytes_written < 40 * 4096
     assert os.listdir(target) == []
 
 

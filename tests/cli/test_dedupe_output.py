@@ -74,8 +74,7 @@ def test_a_series_is_shown_from_the_scan_to_the_forecast(shown: Shown) -> None:
     assert "slices and levels with gear:8K:" in lines
     assert row(lines, "4.00 MiB  12 *")[-1] == "75"
     assert row(lines, "tuesday") == ["tuesday", "1000", "1.00", "GiB", "34.9", "MiB", "4.0", "%"]
-    assert lines[-5] == SENTENCE
-    assert lines[-4].startswith("The slice size is chosen once, with `init`")
+    assert lines[-4] == SENTENCE
     assert lines[-3].startswith("That is 5 objects, stored by 8 requests for <0.01 USD, by")
     assert lines[-2].endswith("1.25 GiB ± 34.3 MiB after 90, 4.38 GiB ± 139 MiB after 365 more.")
     assert lines[-1].startswith("± holds the true figure in 19 of 20 cases")

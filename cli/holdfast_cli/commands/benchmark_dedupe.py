@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -13,22 +13,19 @@ import click
 from holdfast.benchmark.dedupe import DedupeOptions, measure_dedupe
 from holdfast.benchmark.sharing import analyse_snapshots
 from holdfast.clock import SystemClock
-from holdfast.findings import Finding
 from holdfast.policy.selection import SnapshotFilter
-from holdfast.progress import NullProgress, Progress
 from holdfast_cli.app import App, pass_app
 from holdfast_cli.charts.library import ChartFormat, chart_format
 from holdfast_cli.dedupe_options import check_usage, make_options
 from holdfast_cli.exit_codes import ExitCode
 from holdfast_cli.metering import load_prices
 from holdfast_cli.opening import open_repository
-from holdfast_cli.output.console import Output
 from holdfast_cli.output.csv_text import csv_text
 from holdfast_cli.output.dedupe_csv import dedupe_rows
 from holdfast_cli.output.dedupe_json import dedupe_json
 from holdfast_cli.output.dedupe_report import show_dedupe
+from holdfast_cli.output.document_progress import watching_document
 from holdfast_cli.output.names import count
-from holdfast_cli.output.progress import watching
 from holdfast_cli.output.result_file import result_file
 from holdfast_cli.output.sharing import sharing_rows, show_sharing
 from holdfast_cli.slow_chunker import tell_of_slow_chunker
@@ -140,21 +137,6 @@ def _opened_results(table: str | None, chart: str | None) -> Iterator[_Results]:
         yield _Results(results[0], results[1], form)
 
 
-class _Warnings(NullProgress):
-    """Tells a program of problems: on standard error, as standard output gets one document."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def finding(self, finding: Finding) -> None:
-        """Write the event "warning"."""
-        self._output.warn(f"{finding.path}: {finding.problem}")
-
-
-def _watching(app: App) -> AbstractContextManager[Progress]:
-    return nullcontext(_Warnings(app.output)) if app.output.json else watching(app.output)
-
-
 def _scan_files(
     app: App,
     paths: Sequence[str],
@@ -164,7 +146,7 @@ def _scan_files(
     show_all: bool,
 ) -> ExitCode:
     tell_of_slow_chunker(app)
-    with _watching(app) as progress:
+    with watching_document(app.output) as progress:
         sources = [os.fsencode(path) for path in paths]
         report = measure_dedupe(sources, options, progress, SystemClock())
     if app.output.json:
@@ -194,7 +176,7 @@ def _examine_snapshots(
     *,
     show_all: bool,
 ) -> ExitCode:
-    with open_repository(app.settings) as repository, _watching(app) as progress:
+    with open_repository(app.settings) as repository, watching_document(app.output) as progress:
         chosen = choose(repository.snapshots(), names, wanted)
         report = analyse_snapshots(repository, chosen, progress)
     code = show_sharing(app.output, report, everything=show_all)

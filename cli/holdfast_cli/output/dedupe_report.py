@@ -7,7 +7,6 @@ from itertools import zip_longest
 from typing import Final
 
 from holdfast.benchmark.report import DedupeReport, Estimate, Setting
-from holdfast.format.config import DEFAULT_SLICE_SIZE
 from holdfast.units import format_duration, format_size
 from holdfast_cli.output.console import Output
 from holdfast_cli.output.dedupe_figures import (
@@ -199,8 +198,6 @@ def _conclusions(report: DedupeReport) -> Iterator[str]:
     if chosen is not None:
         one = chosen.setting
         yield chosen.sentence
-        if one.slice_size != DEFAULT_SLICE_SIZE:
-            yield "The slice size is chosen once, with `init`; the other options are `backup`'s."
         yield (
             f"That is {count(one.objects, 'object')}, stored by "
             f"{count(one.put_requests, 'request')} for {format_price(one.price_once)} "

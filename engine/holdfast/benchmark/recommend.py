@@ -42,9 +42,14 @@ def recommend(
     best = min(usable, key=_burden)
     words = _words(best)
     about = "" if is_exact else "about "
+    place = ""
+    if best.slice_size != DEFAULT_SLICE_SIZE:
+        place = f" in a repository of `init --slice-size {format_option(best.slice_size)}`"
+    ratio = best.total_ratio.value
+    saved = f"{ratio:.1f} x less" if ratio >= 1 else "more than they are"
     sentence = (
-        f"Use `{' '.join(words)}`: {format_size(logical)} of data need {about}"
-        f"{format_size(best.stored_bytes.value)} ({best.total_ratio.value:.1f} x less), "
+        f"Use `backup {' '.join(words)}`{place}: {format_size(logical)} of data need {about}"
+        f"{format_size(best.stored_bytes.value)} ({saved}), "
         f"{_format_price(best.price_month)} {currency} a month."
     )
     return Recommendation(setting=best, sentence=sentence, options=words)
@@ -65,11 +70,8 @@ def _format_price(price: float) -> str:
 
 
 def _words(setting: Setting) -> tuple[str, ...]:
-    """Return options of `backup`, and of `init` where the slice size is not the default."""
-    words = ["--profile", setting.candidate.name, "--compression", str(setting.level)]
-    if setting.slice_size != DEFAULT_SLICE_SIZE:
-        words += ["--slice-size", format_option(setting.slice_size)]
-    return tuple(words)
+    """Return the options of `backup`."""
+    return ("--profile", setting.candidate.name, "--compression", str(setting.level))
 
 
 def format_option(size: int) -> str:

@@ -112,7 +112,7 @@ class Recommendation:
     sentence: str
     """Names the options to use and what they save."""
     options: tuple[str, ...]
-    """Words for the command line of `backup` (and `init`, for the slice size)."""
+    """Words for the command line of `backup`; the slice size is chosen by `init`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

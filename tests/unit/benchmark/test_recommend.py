@@ -58,7 +58,7 @@ def test_sentence_says_what_to_do_and_what_it_brings() -> None:
 
     assert found.options == ("--profile", "dump", "--compression", "3")
     assert found.sentence == (
-        "Use `--profile dump --compression 3`: 400 GiB of data need 100 GiB (4.0 x less), "
+        "Use `backup --profile dump --compression 3`: 400 GiB of data need 100 GiB (4.0 x less), "
         "2.30 USD a month."
     )
 
@@ -115,10 +115,15 @@ def test_nothing_to_choose_from_is_no_recommendation() -> None:
     assert recommend([setting("files", 1)], 0, "USD", is_exact=True) is None
 
 
-def test_slice_size_is_among_the_options_where_it_is_not_the_default() -> None:
+def test_another_slice_size_is_said_to_be_chosen_by_init() -> None:
     found = choose(setting("files", 100), setting("files", 90, slice_size=4 * MIB))
 
-    assert found.options == ("--profile", "files", "--compression", "3", "--slice-size", "4M")
+    assert found.options == ("--profile", "files", "--compression", "3")
+    assert "3` in a repository of `init --slice-size 4M`: 400 GiB" in found.sentence
+
+
+def test_data_that_only_grow_are_not_called_smaller() -> None:
+    assert "(more than they are)" in choose(setting("files", 500)).sentence
 
 
 @pytest.mark.parametrize("size", [256 << 10, 4 << 20, 1000, 1536 << 10])

@@ -153,30 +153,38 @@ class _Check:
         result.snapshots = len(snapshots)
         index_ids = sorted(self._repository.index_ids(view))
         result.index_objects = len(index_ids)
-        present = self._check_packs(index_ids, view)
-        self._check_logs(snapshots)
-        for problem in self._repository.problems:
-            self._damage(problem)
+        objects = list_objects(self._repository.backend, layout.PACKS)
+        present = {pack_id: info.size for pack_id, info in objects.items()}
+        if self._options.read_data is None:
+            self._check_structure(index_ids, view, present)
+        else:
+            self._check_all(index_ids, view, present, self._options.read_data)
         with BlobReader(self._repository, believe_cache=False) as reader:
-            if self._options.read_data is None:
-                self._check_trees(reader, snapshots)
-            else:
-                self._check_all(reader, view, index_ids, present, self._options.read_data)
+            if self._options.read_data is not None:
                 self._forgive(reader)
             if not result.ok or self._bad_blobs or self._bad_pages:
                 self._find_files(reader, snapshots)
         result.seconds = clock.monotonic_s() - started_s
         return result
 
-    def _check_packs(self, index_ids: list[str], view: View) -> dict[ObjectId, int]:
-        """Rebuild the index, compare it with the packs that are there; return those."""
+    def _check_structure(
+        self, index_ids: list[str], view: View, present: dict[ObjectId, int]
+    ) -> None:
+        """Look through everything but the content of packs."""
+        self._check_packs(index_ids, view, present)
+        self._check_logs(view.snapshots)
+        for problem in self._repository.problems:
+            self._damage(problem)
+        with BlobReader(self._repository, believe_cache=False) as reader:
+            self._check_trees(reader, view.snapshots)
+
+    def _check_packs(self, index_ids: list[str], view: View, present: dict[ObjectId, int]) -> None:
+        """Rebuild the index, and compare it with the packs that are there."""
         self._progress.begin("check", total_items=None)
         repository = self._repository
         index = repository.index
         for problem in index.rebuild(index_ids, repository.read_index):
             self._damage(problem)
-        listed_packs = list_objects(repository.backend, layout.PACKS)
-        present = {pack_id: info.size for pack_id, info in listed_packs.items()}
         doomed = view.log.doomed
         listed = 0
         for _, table in index.packs():
@@ -195,7 +203,6 @@ class _Check:
         index.avoid(doomed)
         index.set_present(present)
         self._progress.end()
-        return present
 
     def _check_logs(self, snapshots: list[Snapshot]) -> None:
         """Look through the archived logs of databases, and read those that are to be read."""
@@ -207,37 +214,39 @@ class _Check:
         )
         self._progress.end()
         result.log_segments, result.log_segments_read = found.segments, found.segments_read
-        result.bytes_read += found.bytes_read
+        with self._lock:
+            result.bytes_read += found.bytes_read
         result.findings += found.findings
         for problem in found.damage:
             self._damage(problem)
 
     def _check_all(
         self,
-        reader: BlobReader,
-        view: View,
         index_ids: list[str],
+        view: View,
         present: dict[ObjectId, int],
         subset: DataSubset,
     ) -> None:
-        """Read packs in a thread while this one looks through the trees.
+        """Read packs in threads while this one looks through everything else.
 
-        Packs cost zstd and trees cost Python, so together they take little longer than either.
+        Packs cost zstd, index and trees cost Python, so together they take little longer than
+        either.
         """
         result = self._result
-        listed = [
-            (table.pack_id, table.stored_size)
-            for _, table in self._repository.index.packs()
-            if table.pack_id in present and table.pack_id not in view.log.doomed
-        ]
+        listed = {
+            entry.pack_id: entry.stored_size
+            for index_id in index_ids
+            for entry in self._entries(index_id)
+            if entry.pack_id in present and entry.pack_id not in view.log.doomed
+        }
         chance = random.Random(self._options.random_seed)  # noqa: S311  # a sample, no secret
-        chosen = choose_packs(listed, subset, chance)
-        total = sum(size for pack_id, size in listed if pack_id in chosen)
+        chosen = choose_packs(list(listed.items()), subset, chance)
+        total = sum(listed[pack_id] for pack_id in chosen)
         count = len(chosen)
         with ThreadPoolExecutor(1, "holdfast-read") as driver:
             reading = driver.submit(self._read_packs, index_ids, chosen)
             try:
-                self._check_trees(reader, view.snapshots)
+                self._check_structure(index_ids, view, present)
                 self._progress.begin("read data", total_items=count, total_bytes=total)
                 while not wait((reading,), timeout=_PROGRESS_S).done:
                     self._progress.update(result.packs_read, result.bytes_read)
@@ -290,11 +299,11 @@ class _Check:
             report = verifier.verify(entry)
         finally:
             verifiers.put(verifier)
+        for problem in report.problems:
+            self._damage(problem)
         with self._lock:
             self._result.packs_read += 1
             self._result.bytes_read += entry.stored_size
-            for problem in report.problems:
-                self._damage(problem)
             bad = self._bad_blobs if entry.kind == BlobKind.DATA else self._bad_pages
             for blob_id in report.bad_blobs:
                 bad[blob_id] = f"pack {entry.pack_id} is damaged"
@@ -351,9 +360,10 @@ class _Check:
 
     def _damage(self, error: IntegrityError) -> None:
         damage = Damage(error.kind, error.name, error.reason or str(error))
-        if damage not in self._reported:
-            self._reported.add(damage)
-            self._result.damage.append(damage)
+        with self._lock:
+            if damage not in self._reported:
+                self._reported.add(damage)
+                self._result.damage.append(damage)
 
 
 def _file_problem(reader: BlobReader, node: Node, bad: dict[BlobId, str]) -> str:

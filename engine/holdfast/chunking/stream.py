@@ -38,6 +38,31 @@ def iter_chunks(
     2 * max_size).
     """
     memory = bytearray(buffer_size) if buffer is None else buffer
+    for view, ends in iter_cuts(readinto, chunker, memory):
+        start = 0
+        for end in ends:
+            with view[start:end] as chunk:
+                yield chunk
+            start = end
+
+
+def iter_cuts(
+    readinto: Callable[[memoryview], int], chunker: Chunker, memory: bytearray
+) -> Iterator[tuple[memoryview, list[int]]]:
+    """Yield the cuts of a stream, one buffer after another: for loops that count microseconds.
+
+    Args:
+        readinto: as for `iter_chunks`.
+        chunker: where to cut.
+        memory: the buffer, at least 2 * chunker.max_size; its content is lost.
+
+    Yields:
+        The buffer, which begins with the first of its chunks, and where each of them ends;
+        valid until the next step.
+
+    Raises:
+        ValueError: as for `iter_chunks`.
+    """
     if len(memory) < 2 * chunker.max_size:
         raise ValueError("the buffer must hold at least two chunks of the maximum size")
     with memoryview(memory) as view:
@@ -52,10 +77,8 @@ def iter_chunks(
                     final = True
                     break
                 filled += count
-            start = 0
-            for end in chunker.cuts(view, filled, final):
-                with view[start:end] as chunk:
-                    yield chunk
-                start = end
+            ends = chunker.cuts(view, filled, final)
+            yield view, ends
+            start = ends[-1] if ends else 0
             filled -= start
             view[:filled] = view[start : start + filled]

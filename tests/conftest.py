@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,12 @@ from support.buckets import Bucket, new_bucket, set_credentials
 settings.register_profile("dev", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("ci", max_examples=200, derandomize=True, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # noqa: TID251 - tests are the edge
+
+for _number in (signal.SIGINT, signal.SIGHUP):
+    # Started by nohup, or in the background of a script, this process ignores them, and so would the
+    # programs that tests interrupt: an endless backup fills the disk then.
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

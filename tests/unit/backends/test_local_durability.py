@@ -41,8 +41,10 @@ class CallLog:
     def _logging(self, name: str) -> object:
         real = getattr(os, name)
 
-        def call(*arguments: object) -> object:
-            result = real(*arguments)
+        def call(*arguments: object, **keywords: object) -> object:
+            result = real(*arguments, **keywords)
+            if keywords:
+                return result  # not ours: pytest removes the directory while this is still patched
             target = arguments[1] if name == "link" else arguments[0]
             if isinstance(target, int):
                 target = os.readlink(f"/proc/self/fd/{target}")

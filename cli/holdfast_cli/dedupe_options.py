@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -18,6 +17,7 @@ from holdfast.format.config import MAX_SLICE_SIZE, MIN_SLICE_SIZE
 from holdfast.policy.filters import ExcludeFilter
 from holdfast.policy.prices import PriceTable
 from holdfast.policy.selection import SnapshotFilter
+from holdfast.threads import working_threads
 from holdfast.units import format_size, parse_size
 from holdfast_cli.snapshot_options import EVERYTHING
 
@@ -91,7 +91,7 @@ def make_options(given: Mapping[str, Any], prices: PriceTable) -> DedupeOptions:
         exclude=None if exclude.is_empty else exclude,
         exclude_caches=given["exclude_caches"],
         one_file_system=given["one_file_system"],
-        threads=max(2, min(os.cpu_count() or 2, 8)),
+        threads=working_threads(),
     )
 
 

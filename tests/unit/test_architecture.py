@@ -19,7 +19,7 @@ CLI = ROOT / "cli" / "holdfast_cli"
 ROWS = (
     ("errors",),
     ("storage_errors", "database_errors"),
-    ("ids", "units", "clock", "closing", "findings", "version"),
+    ("ids", "units", "clock", "closing", "findings", "threads", "version"),
     ("progress",),
     ("hashing",),
     ("chunking", "compression", "crypto"),

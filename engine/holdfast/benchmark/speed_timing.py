@@ -6,7 +6,6 @@ spread, because it tells how quiet the machine was.
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Final, TypeAlias
 
 from holdfast.benchmark.speed_report import Measure, Rate, Stage, Unit
 from holdfast.clock import Clock
+from holdfast.threads import working_threads
 
 RUNS: Final = (3, 1000)
 """The least and the most, whatever the time."""
@@ -22,16 +22,10 @@ _RUN_S: Final = 0.01
 _MOST_TIMES: Final = 64
 _LEAST_S: Final = 1e-9
 """Of a run: a clock may stand still between two looks."""
-_MOST_THREADS: Final = 8
 
 Work: TypeAlias = Callable[[int], float]
 """Does run number n of some work, and returns how much it was (bytes, operations). Where several
 threads work at once each gets numbers of its own."""
-
-
-def backup_threads() -> int:
-    """Return how many threads compress and seal in a backup on this machine."""
-    return max(2, min(os.cpu_count() or 2, _MOST_THREADS))
 
 
 def rate_of(values: list[float]) -> Rate:
@@ -55,7 +49,7 @@ class Stopwatch:
     def __init__(self, clock: Clock, *, scale: float = 1.0, threads: int = 0) -> None:
         self._clock = clock
         self._scale = scale
-        self.threads = threads or backup_threads()
+        self.threads = threads or working_threads()
 
     def now_s(self) -> float:
         """Return the monotonic time."""

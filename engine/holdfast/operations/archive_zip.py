@@ -13,7 +13,6 @@ blocks with dictionaries is that of pigz (M. Adler).
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections import deque
@@ -25,6 +24,7 @@ from typing import Any, Final
 
 from holdfast.format.node import NO_EXTRA, Node, NodeType
 from holdfast.hashing import Bytes
+from holdfast.threads import working_threads
 
 LONGEST_NAME: Final = 0xFFFF - 1
 _LEVEL: Final = 4
@@ -33,7 +33,7 @@ _BLOCK: Final = 1 << 20
 _BATCH_ENTRIES: Final = 256
 _DICTIONARY: Final = 32 << 10
 _SAMPLE: Final = 64 << 10
-_THREADS: Final = max(2, min(os.cpu_count() or 2, 8))
+_THREADS: Final = working_threads()
 _AHEAD: Final = _THREADS + 2
 _LONG: Final = 4_000_000_000
 """From here on sizes get 64 bits; what cannot be deflated grows by less than a thousandth."""

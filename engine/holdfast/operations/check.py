@@ -8,7 +8,6 @@ verifies each byte. Damage is reported as what it costs: files and snapshots.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -40,6 +39,7 @@ from holdfast.repository.listing import list_objects
 from holdfast.repository.reader import BlobReader
 from holdfast.repository.repository import Repository
 from holdfast.repository.view import View
+from holdfast.threads import working_threads
 
 _PROGRESS_S: Final = 0.2
 _PACKS_AT_ONCE: Final = 2
@@ -262,7 +262,7 @@ class _Check:
         Two at once: else the cores would wait at the end of each pack for its last run.
         """
         repository = self._repository
-        threads = max(2, min(os.cpu_count() or 2, 8))
+        threads = working_threads()
         is_remote = repository.backend.is_remote
         with (
             ThreadPoolExecutor(threads, "holdfast-verify") as pool,

@@ -7,7 +7,6 @@ read the next runs meanwhile, so that latency costs once and not for each run.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from holdfast.hashing import KeyedHash
 from holdfast.ids import BlobId
 from holdfast.repository.decoding import Decoded, Place, decode_blobs, slices_of
 from holdfast.repository.pack_reader import OpenPack, PackReader
+from holdfast.threads import working_threads
 
 RUN_LENGTH: Final = 8 << 20
 """Plaintext bytes of a run, about."""
@@ -60,7 +60,7 @@ class BulkReader:
         self, packs: PackReader, *, threads: int, connections: int, slice_size: int
     ) -> None:
         self._packs = packs
-        self._threads = threads or max(2, min(os.cpu_count() or 2, 8))
+        self._threads = threads or working_threads()
         self._connections = connections
         self._buffer_size = RUN_LENGTH + 3 * slice_size
         self._decoders: ThreadPoolExecutor | None = None

@@ -10,7 +10,6 @@ caller commits a partial snapshot when `new_blobs` grows large, which moves them
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -35,6 +34,7 @@ from holdfast.repository.pack_stream import PackStream
 from holdfast.repository.repository import Repository
 from holdfast.repository.sessions import Session, delete_quietly, list_sessions
 from holdfast.repository.tree_cache import KeepingWriter
+from holdfast.threads import working_threads
 
 INDEX_BLOBS: Final = 250_000
 """Blobs of one index object at most: about 9 MB."""
@@ -75,7 +75,7 @@ class Writer:
         self._backend: Backend = repository.backend
         if dry_run:
             self._backend = DiscardingBackend(repository.backend)
-        threads = threads or max(2, min(os.cpu_count() or 2, 8))
+        threads = threads or working_threads()
         self._pool = ThreadPoolExecutor(threads, "holdfast-seal")
         self._uploads = max(1, min(repository.backend.parallelism, _MOST_UPLOADS))
         self._closer = ThreadPoolExecutor(self._uploads, "holdfast-store")

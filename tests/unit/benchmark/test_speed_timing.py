@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.benchmark.speed_report import Stage, Unit
-from holdfast.benchmark.speed_timing import RUNS, Stopwatch, backup_threads, rate_of
+from holdfast.benchmark.speed_timing import RUNS, Stopwatch, rate_of
+from holdfast.threads import working_threads
 from support.sessions import FakeClock
 
 speeds = st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=30)
@@ -97,4 +98,4 @@ def test_a_measure_of_bytes_has_both_rates() -> None:
 
 
 def test_a_backup_has_at_least_two_threads() -> None:
-    assert 2 <= backup_threads() <= 8
+    assert 2 <= working_threads() <= 8

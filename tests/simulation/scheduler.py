@@ -175,7 +175,7 @@ class InlineExecutor:
 
 
 _LARGE_BUFFERS: Final = (
-    "backup_files._BUFFER_SIZE",
+    "backup_files.BUFFER_SIZE",
     "check_data._RUN_BYTES",
     "pack_stream.TAIL_ROOM",
     "bulk_reader.RUN_LENGTH",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import pytest
 
-from holdfast.chunking import Buffer, _gear_py
+from holdfast.chunking import Buffer, Chunker, _gear_py, iter_cuts
 from holdfast.chunking.params import GearParameters, gear_parameters
 
 FindCuts: TypeAlias = Callable[..., list[int]]
@@ -57,6 +57,17 @@ def gear(
 def noise(name: str, length: int) -> bytes:
     """Return bytes that look random and are the same everywhere and for ever."""
     return hashlib.shake_128(name.encode()).digest(length)
+
+
+def iter_chunks(
+    readinto: Callable[[memoryview], int], chunker: Chunker, buffer: bytearray
+) -> Iterator[bytes]:
+    """Yield the chunks that `iter_cuts` finds."""
+    for view, ends in iter_cuts(readinto, chunker, buffer):
+        start = 0
+        for end in ends:
+            yield bytes(view[start:end])
+            start = end
 
 
 def pieces(data: bytes, ends: list[int]) -> list[bytes]:

@@ -6,7 +6,7 @@ from holdfast.chunking.base import Buffer, Chunker
 from holdfast.chunking.cutting import CUTTINGS, Cutting, parse_cutting
 from holdfast.chunking.gear import IMPLEMENTATION
 from holdfast.chunking.params import Profile
-from holdfast.chunking.stream import iter_chunks, iter_cuts
+from holdfast.chunking.stream import iter_cuts
 
 __all__ = [
     "CUTTINGS",
@@ -15,7 +15,6 @@ __all__ = [
     "Chunker",
     "Cutting",
     "Profile",
-    "iter_chunks",
     "iter_cuts",
     "parse_cutting",
 ]

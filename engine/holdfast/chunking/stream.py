@@ -11,57 +11,27 @@ BUFFER_SIZE: Final = 4 * 1024 * 1024
 """Large enough that carrying the undecided tail costs little, small enough for the cache."""
 
 
-def iter_chunks(
-    readinto: Callable[[memoryview], int],
-    chunker: Chunker,
-    buffer_size: int = BUFFER_SIZE,
-    *,
-    buffer: bytearray | None = None,
-) -> Iterator[memoryview]:
-    """Yield the chunks of a stream in order; together they are the stream.
+def iter_cuts(
+    readinto: Callable[[memoryview], int], chunker: Chunker, memory: bytearray
+) -> Iterator[tuple[memoryview, list[int]]]:
+    """Yield where a stream is cut, one buffer after another; together the chunks are the stream.
 
     Args:
         readinto: fills the beginning of a buffer and returns how many bytes; 0 ends the stream.
             Short reads are fine and change nothing: the buffer is filled before it is cut.
         chunker: where to cut.
-        buffer_size: bytes to read ahead, at least 2 * chunker.max_size.
-        buffer: used instead of a new buffer of `buffer_size` bytes, so that many streams can
-            share the memory one after the other. Its content is lost.
-
-    Yields:
-        Views into the buffer, valid until the next chunk is asked for.
-
-    Raises:
-        ValueError: the buffer is too small, or readinto claims more than was asked.
-
-    Cost: besides reading and cutting, one copy of the undecided tail a buffer (less than
-    2 * max_size).
-    """
-    memory = bytearray(buffer_size) if buffer is None else buffer
-    for view, ends in iter_cuts(readinto, chunker, memory):
-        start = 0
-        for end in ends:
-            with view[start:end] as chunk:
-                yield chunk
-            start = end
-
-
-def iter_cuts(
-    readinto: Callable[[memoryview], int], chunker: Chunker, memory: bytearray
-) -> Iterator[tuple[memoryview, list[int]]]:
-    """Yield the cuts of a stream, one buffer after another: for loops that count microseconds.
-
-    Args:
-        readinto: as for `iter_chunks`.
-        chunker: where to cut.
-        memory: the buffer, at least 2 * chunker.max_size; its content is lost.
+        memory: the buffer, at least 2 * chunker.max_size. Its content is lost, so many streams can
+            share it one after the other.
 
     Yields:
         The buffer, which begins with the first of its chunks, and where each of them ends;
         valid until the next step.
 
     Raises:
-        ValueError: as for `iter_chunks`.
+        ValueError: the buffer is too small, or readinto claims more than was asked.
+
+    Cost: besides reading and cutting, one copy of the undecided tail a buffer (less than
+    2 * max_size).
     """
     if len(memory) < 2 * chunker.max_size:
         raise ValueError("the buffer must hold at least two chunks of the maximum size")

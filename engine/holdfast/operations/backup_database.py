@@ -351,7 +351,7 @@ class _PieceWriter:
         note: Callable[[int], None],
         end: Callable[[ContentBuilder, int], None],
     ) -> None:
-        self._add = writer.add_data
+        self._add = writer.add_chunks
         self._builder = ContentBuilder(writer.add_ids)
         self._cutter = cutter
         self._note = note
@@ -374,10 +374,8 @@ class _PieceWriter:
         self._end(self._builder, self._size)
 
     def _cut(self, *, final: bool) -> None:
-        start = 0
         with memoryview(self._buffer) as view:
-            for end in self._cutter.cuts(view, len(view), final):
-                with view[start:end] as chunk:
-                    self._builder.add(self._add(chunk))
-                start = end
-        del self._buffer[:start]
+            ends = self._cutter.cuts(view, len(view), final)
+            self._builder.extend(self._add(view, ends))
+        if ends:
+            del self._buffer[: ends[-1]]

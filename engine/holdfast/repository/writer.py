@@ -152,14 +152,7 @@ class Writer:
 
     def add_data(self, data: Bytes) -> bytes:
         """Store a data blob unless it is known; return its id."""
-        blob_id: bytes = self._hasher().update(data).digest()
-        if blob_id not in self.new and not self._contains(blob_id):
-            self.data.add(blob_id, data)
-            # count(), inlined: a dump comes here once for every 3 KiB.
-            self.new.add(blob_id)
-            self.blobs_added += 1
-            self.bytes_added += len(data)
-        return blob_id
+        return self.add_chunks(memoryview(data), (len(data),))[0]
 
     def add_chunks(self, view: memoryview, ends: Sequence[int]) -> list[bytes]:
         """Store the chunks of a buffer unless they are known; return their ids.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -31,7 +32,7 @@ from holdfast.operations.file_content import content_ids
 from holdfast.operations.live_blobs import LiveBlobs
 from holdfast.operations.references import roots_of
 from holdfast.operations.tree_walk import iter_tree
-from holdfast.policy.subset import DataSubset, choose_packs
+from holdfast.policy.subset import ALL_DATA, DataSubset, choose_packs
 from holdfast.progress import NullProgress, Progress
 from holdfast.repository import layout
 from holdfast.repository.keyring import read_slots
@@ -233,21 +234,17 @@ class _Check:
         either.
         """
         result = self._result
-        listed = {
-            entry.pack_id: entry.stored_size
-            for index_id in index_ids
-            for entry in self._entries(index_id)
-            if entry.pack_id in present and entry.pack_id not in view.log.doomed
-        }
-        chance = random.Random(self._options.random_seed)  # noqa: S311  # a sample, no secret
-        chosen = choose_packs(list(listed.items()), subset, chance)
-        total = sum(listed[pack_id] for pack_id in chosen)
-        count = len(chosen)
+        chosen = self._choose(index_ids, present.keys() - view.log.doomed, subset)
         with ThreadPoolExecutor(1, "holdfast-read") as driver:
             reading = driver.submit(self._read_packs, index_ids, chosen)
             try:
                 self._check_structure(index_ids, view, present)
-                self._progress.begin("read data", total_items=count, total_bytes=total)
+                sizes = [
+                    table.stored_size
+                    for _, table in self._repository.index.packs()
+                    if table.pack_id in chosen
+                ]
+                self._progress.begin("read data", total_items=len(sizes), total_bytes=sum(sizes))
                 while not wait((reading,), timeout=_PROGRESS_S).done:
                     self._progress.update(result.packs_read, result.bytes_read)
                 self._progress.update(result.packs_read, result.bytes_read)
@@ -256,7 +253,25 @@ class _Check:
                 self._stopped = True
                 self._progress.end()
 
-    def _read_packs(self, index_ids: list[str], chosen: set[ObjectId]) -> None:
+    def _choose(
+        self, index_ids: list[str], packs: AbstractSet[ObjectId], subset: DataSubset
+    ) -> AbstractSet[ObjectId]:
+        """Return which packs are read; with all data also those that no index object lists.
+
+        Only a part needs to know what is listed before it is chosen: index objects are large.
+        """
+        if subset == ALL_DATA:
+            return packs
+        listed = {
+            entry.pack_id: entry.stored_size
+            for index_id in index_ids
+            for entry in self._entries(index_id)
+            if entry.pack_id in packs
+        }
+        chance = random.Random(self._options.random_seed)  # noqa: S311  # a sample, no secret
+        return choose_packs(list(listed.items()), subset, chance)
+
+    def _read_packs(self, index_ids: list[str], chosen: AbstractSet[ObjectId]) -> None:
         """Read the chosen packs whole; runs in a thread of its own.
 
         Two at once: else the cores would wait at the end of each pack for its last run.
@@ -274,11 +289,14 @@ class _Check:
                 runs = 1 + threads // _PACKS_AT_ONCE
                 verifiers.put(PackVerifier(repository, pool, runs, readers if is_remote else None))
             waiting: deque[Future[None]] = deque()
+            begun: set[ObjectId] = set()
             for index_id in index_ids:
                 for entry in self._entries(index_id):
-                    if entry.pack_id not in chosen:
+                    if self._stopped:
+                        return
+                    if entry.pack_id not in chosen or entry.pack_id in begun:
                         continue
-                    chosen.discard(entry.pack_id)
+                    begun.add(entry.pack_id)
                     waiting.append(drivers.submit(self._read_pack, verifiers, entry))
                     if len(waiting) > _PACKS_AT_ONCE:
                         waiting.popleft().result()
